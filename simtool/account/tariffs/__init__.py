@@ -1,0 +1,1 @@
+"""Electricity tariffs, one per module; see `simtool.account.tariff` for what each answers."""
