@@ -1,0 +1,1 @@
+"""How a model is spread over accelerators: shards, stages, replicas, and the memory they need."""

@@ -1,0 +1,1 @@
+"""Efficiency methods as rewrites of the step graph, by registry name."""

@@ -1,0 +1,1 @@
+"""Families of models as step graphs: what is computed, whatever it runs on."""

@@ -1,0 +1,109 @@
+"""Hugging Face configurations."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from simtool.errors import InputError
+from simtool.workload.huggingface import read_config
+
+LLAMA = {
+    "model_type": "llama",
+    "num_hidden_layers": 32,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "tie_word_embeddings": False,
+}
+
+
+def write(tmp_path, config):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("config", "published"),
+    [
+        (LLAMA, 8_030_261_248),
+        ({**LLAMA, "model_type": "mistral", "vocab_size": 32000}, 7_241_732_096),
+        (
+            {
+                **LLAMA,
+                "model_type": "qwen2",
+                "num_hidden_layers": 28,
+                "hidden_size": 3584,
+                "intermediate_size": 18944,
+                "num_attention_heads": 28,
+                "num_key_value_heads": 4,
+                "vocab_size": 152064,
+            },
+            7_615_616_512,
+        ),
+        (
+            {"model_type": "bloom", "n_layer": 70, "hidden_size": 14336, "n_head": 112, "vocab_size": 250880},
+            176_247_271_424,
+        ),
+        (
+            {
+                "model_type": "gpt2",
+                "n_layer": 12,
+                "n_embd": 768,
+                "n_head": 12,
+                "n_positions": 1024,
+                "vocab_size": 50257,
+            },
+            124_439_808,
+        ),
+        (
+            {
+                "model_type": "opt",
+                "num_hidden_layers": 12,
+                "hidden_size": 768,
+                "ffn_dim": 3072,
+                "num_attention_heads": 12,
+                "max_position_embeddings": 2048,
+                "vocab_size": 50272,
+            },
+            125_239_296,
+        ),
+    ],
+    ids=["llama", "mistral", "qwen2", "bloom", "gpt2", "opt"],
+)
+def test_published_parameter_counts_from_config(tmp_path, config, published):
+    assert read_config(write(tmp_path, config)).num_parameters == published
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ({**LLAMA, "model_type": "mixtral"}, "mixtral"),
+        ({**LLAMA, "num_local_experts": 8}, "mixture of experts"),
+        ({key: value for key, value in LLAMA.items() if key != "hidden_size"}, "hidden_size"),
+        ({**LLAMA, "hidden_size": "large"}, "hidden_size"),
+        ([1, 2], "JSON object"),
+    ],
+)
+def test_what_cannot_be_expressed_is_refused_with_a_reason(tmp_path, config, complaint):
+    with pytest.raises(InputError, match=complaint):
+        read_config(write(tmp_path, config))
+
+
+def test_broken_files_give_one_clear_error(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_config(tmp_path / "missing.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_config(tmp_path)
+    deep = tmp_path / "deep.json"
+    deep.write_text("[" * 100_000)
+    with pytest.raises(InputError):
+        read_config(deep)
+    binary = tmp_path / "binary.json"
+    binary.write_bytes(bytes(range(256)))
+    with pytest.raises(InputError):
+        read_config(binary)
