@@ -102,8 +102,6 @@ def _shape_problems(
             f"found tp {tp} for seq_len {seq_len} with sequence_parallel",
             "use a divisor of seq_len, or sequence_parallel: false",
         )
-    if vpp > 1 and pp == 1:
-        refuse("layout.vpp", f"found vpp {vpp} with pp 1", "interleaving needs pp above 1; use vpp: 1")
     if not bool(divides(model, pp, vpp)):
         chunks = f"{pp} x {vpp} = {pp * vpp} chunks" if vpp > 1 else f"{pp} stages"
         refuse(

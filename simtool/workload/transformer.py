@@ -26,9 +26,8 @@ RESIDUAL_ELEMENTS_PER_HIDDEN = 4.0  # read x and residual, write the sum and the
 POSITION_ELEMENTS_PER_HEAD_FEATURE = 4.0  # bias or rotary and the layout change: two reads, two writes
 ACTIVATION_ELEMENTS_PER_FEATURE = 2.0  # per MLP matrix: read, write
 LOSS_BYTES_PER_LOGIT = 16.0  # fp32 logits: write, read for the sum of exponentials, read, write
-UNFUSED_PASSES = (
-    6.0  # over the score matrix: write, scale+softmax read and write, dropout read and write, read
-)
+ACCUMULATE_BYTES_PER_WEIGHT = 8.0  # gradients of micro-batches are summed in fp32: read and write the sum
+UNFUSED_PASSES = 6.0  # over the scores: write, softmax read and write, dropout read and write, read
 
 
 class Transformer(Strict):
@@ -177,12 +176,14 @@ def build_step_graph(
     layer.elementwise("mlp_activation", activation, Shard.FEATURES)
     layer.linear("mlp_down", inner=f, outer=h, column=False)
     layer.elementwise("mlp_residual", RESIDUAL_ELEMENTS_PER_HIDDEN * h, Shard.SEQUENCE)
+    layer.accumulate(model.parameters_per_layer)
 
     embedding.elementwise("embedding", 2.0 * h, Shard.SEQUENCE)
     if model.embedding_norm:
         embedding.elementwise("embedding_norm", NORM_ELEMENTS_PER_HIDDEN * h, Shard.SEQUENCE)
     head.elementwise("final_norm", NORM_ELEMENTS_PER_HIDDEN * h, Shard.SEQUENCE)
     head.linear("logits", inner=h, outer=model.vocab_size, column=True)
+    head.accumulate(model.vocab_size * h)
     head.elementwise("loss", LOSS_BYTES_PER_LOGIT / size * model.vocab_size, Shard.FEATURES)
 
     data = Op(
@@ -254,6 +255,20 @@ class _Block:
                     bytes=moved,
                 )
             )
+
+    def accumulate(self, num_weights: int) -> None:
+        """Adding a micro-batch's weight gradients to the step's sum."""
+        self.ops.append(
+            Op(
+                name="accumulate_gradients",
+                kind=Kind.MEMORY,
+                phase=Phase.BACKWARD_WEIGHT,
+                scope=self.scope,
+                shard=Shard.FEATURES,
+                dtype="fp32",
+                bytes=ACCUMULATE_BYTES_PER_WEIGHT * num_weights,
+            )
+        )
 
     def attention(self, model: Transformer, seq_len: int, micro_batch: Number, kernel: str) -> None:
         """Scores, softmax and weighted sum: one flash kernel, or two products around a softmax."""

@@ -109,7 +109,6 @@ def test_recomputation_trades_memory_in_the_stated_order():
         ({"tp": 7, "pp": 8}, "layout.tp"),
         ({"tp": 5, "pp": 8}, "layout.tp"),
         ({"tp": 8, "pp": 8, "vpp": 5}, "layout.pp"),
-        ({"tp": 8, "pp": 1, "vpp": 2}, "layout.vpp"),
         ({"tp": 8, "pp": 8, "micro_batch": 3}, "workload.global_batch"),
     ],
 )

@@ -1,0 +1,135 @@
+"""From what a person types to a loaded scenario, a run folder, or an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simtool.cli import console
+from simtool.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from simtool.config.load import LoadedScenario
+    from simtool.profiles.find import ProfileLibrary
+    from simtool.result.result import Result
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A run folder and what it holds, whether it was just written or lay there."""
+
+    folder: Path
+    reused: bool
+    manifest: dict[str, Any]
+    summary: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A scenario to work on, perhaps that of a run folder."""
+
+    loaded: LoadedScenario
+    library: ProfileLibrary
+    seeds: int
+    folder: Path | None
+    """The run folder it came from."""
+
+
+def library(profiles: Sequence[Path] | None) -> ProfileLibrary:
+    """The profiles that a command sees."""
+    from simtool.profiles.find import default_library
+
+    return default_library(tuple(profiles or ()))
+
+
+def scenario(name: str, overrides: Sequence[str] | None = None, seed: int | None = None) -> LoadedScenario:
+    """A scenario by name or path, with the changes of --set and --seed."""
+    from simtool.config.load import load_scenario
+    from simtool.profiles.find import find_scenario
+
+    changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
+    return load_scenario(find_scenario(name), changes)
+
+
+def is_run_folder(name: str) -> bool:
+    """Whether a typed word is the path of a run folder."""
+    from simtool.result.folder import is_run_folder as is_whole
+
+    return is_whole(Path(name))
+
+
+def target(
+    name: str,
+    profiles: Sequence[Path] | None,
+    overrides: Sequence[str] | None = None,
+    seed: int | None = None,
+    seeds: int | None = None,
+) -> Target:
+    """A scenario by name or path; or that of a run folder, provided that it still gives the same run.
+
+    Raises:
+        InputError: profiles or simtool have changed since the run folder was written, so that its
+            numbers would not be repeated; or --set was given for a run folder.
+    """
+    found = library(profiles)
+    if not is_run_folder(name):
+        loaded = scenario(name, overrides, seed)
+        return Target(loaded=loaded, library=found, seeds=seeds or 1, folder=None)
+    from simtool.config.load import load_scenario
+    from simtool.result.folder import RESOLVED, read_manifest
+
+    folder = Path(name)
+    if overrides or seed is not None or seeds is not None:
+        mend = f"run {folder / RESOLVED} with these options, which gives another run folder"
+        raise InputError(Problem(name, "", "found --set, --seed or --seeds with a run folder", "", mend))
+    written = read_manifest(folder)
+    loaded = replace(load_scenario(folder / RESOLVED), path=Path(written["scenario"]["path"]))
+    return Target(loaded=loaded, library=found, seeds=int(written["seeds"]), folder=folder)
+
+
+def solve(chosen: Target, progress: Progress | None = None) -> Result:
+    """Run the scenario of a target; that of a run folder must give the run that the folder holds."""
+    from simtool.result.folder import read_manifest
+    from simtool.result.manifest import run_hash
+    from simtool.result.run import run
+
+    result = run(chosen.loaded, chosen.library, seeds=chosen.seeds, progress=progress)
+    if chosen.folder is not None:
+        written = read_manifest(chosen.folder)
+        if written["hash"] != run_hash(result.scenario, result.profile_digests, chosen.seeds):
+            now = dict(result.profile_digests)
+            changed = sorted(name for name in now if written["profiles"].get(name) != now[name])
+            what = ", ".join(changed) or f"simtool {written['simtool']}"
+            mend = "run the scenario again, which gives a new run folder"
+            raise InputError(Problem(str(chosen.folder), "", f"{what} has changed since this run", "", mend))
+    return result
+
+
+def answer(chosen: Target, out: Path, *, force: bool, progress: Progress | None = None) -> Answer:
+    """The run folder of a target below `out`: the one that is there, else a new one."""
+    from simtool.result import folder as folders
+    from simtool.result.prepare import prepare
+
+    here = chosen.folder
+    if here is None and not force and (out / chosen.loaded.scenario.name).is_dir():
+        digests = prepare(chosen.loaded, chosen.library).profile_digests
+        here = folders.run_folder(out, chosen.loaded.scenario, digests, chosen.seeds)
+    if here is not None and not force and folders.is_run_folder(here):
+        return _read(here, reused=True)
+    result = solve(chosen, progress)
+    place = folders.run_folder(out, result.scenario, result.profile_digests, chosen.seeds)
+    reused = folders.is_run_folder(place) and not force
+    written = folders.write_run_folder(
+        result, out, command=console.command_line(), force=force, seeds=chosen.seeds
+    )
+    return _read(written, reused=reused)
+
+
+def _read(folder: Path, *, reused: bool) -> Answer:
+    from simtool.result.folder import read_manifest, read_summary
+
+    return Answer(folder=folder, reused=reused, manifest=read_manifest(folder), summary=read_summary(folder))

@@ -1,0 +1,97 @@
+"""`simtool plot`: figures of a run, each with the table behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simtool.cli import console, options
+from simtool.errors import InputError, OutputError, Problem
+
+EPILOG = options.example(
+    "simtool plot quickstart",
+    "simtool plot out/quickstart/1a2b3c4d --only step-timeline",
+    "simtool plot llama3-405b -o figures --set method=none",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    app.command("plot", epilog=EPILOG, short_help="figures of a run, with the data behind them")(plot)
+
+
+def plot(
+    scenario: Annotated[
+        str, typer.Argument(metavar="SCENARIO", help="A scenario, or a run folder.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="DIR",
+            help="Folder of the figures; 'figures' in the run folder (below ./out) if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Draw this figure alone; repeatable.")
+    ] = None,
+    changes: options.Set = None,
+    seed: options.Seed = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", min=1, metavar="N", help="Simulate N runs and show the spread between them."),
+    ] = None,
+    profiles: options.Profiles = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = 0,
+    quiet: options.Quiet = False,
+) -> None:
+    """Draw figures: cost and energy projected, cost over the run, energy, power, the step, the method.
+
+    Each figure is written as SVG and PNG with the CSV behind it.
+    """
+    console.configure(verbose, quiet)
+    from simtool.cli import inputs
+    from simtool.report.gallery import Subject, choose, write_plate
+    from simtool.result.folder import FIGURES, write_run_folder
+
+    plates = choose(only or [])
+    chosen = inputs.target(scenario, profiles, changes, seed, seeds)
+    with console.progress() as progress:
+        result = inputs.solve(chosen, progress)
+        folder = out
+        if folder is None:
+            base = chosen.folder or write_run_folder(
+                result, Path("out"), command=console.command_line(), force=force, seeds=chosen.seeds
+            )
+            folder = base / FIGURES
+        subject = Subject(result=result, library=chosen.library, seeds=chosen.seeds)
+        written: list[str] = []
+        skipped: dict[str, str] = {}
+        for index, plate in enumerate(plates):
+            progress(f"drawing {plate.name}", index / len(plates))
+            if reason := plate.missing(result):
+                skipped[plate.name] = reason
+                continue
+            try:
+                written += [str(path) for path in write_plate(plate, subject, folder)]
+            except OSError as error:
+                raise OutputError(
+                    str(folder), error.strerror or str(error), "choose another with -o"
+                ) from error
+    if only and skipped:
+        raise InputError(
+            [Problem("--only", name, f"cannot be drawn: {why}") for name, why in skipped.items()]
+        )
+    if as_json:
+        console.say_json({"folder": str(folder), "written": written, "skipped": skipped})
+        return
+    for path in written:
+        console.line(path)
+    for name, why in skipped.items():
+        console.tell(f"{name} was not drawn: {why}")

@@ -1,0 +1,175 @@
+"""The text that `run` prints, made from the run folder alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simtool import units
+from simtool.cli import console
+from simtool.cli.inputs import Answer
+from simtool.report import words
+
+Entry = Mapping[str, Any]
+
+ONE_SEED = "n/a (one seed)"
+SURVIVING = (
+    ("duration_s", "time"),
+    ("energy_facility_j", "energy"),
+    ("cost_total_usd", "money"),
+    ("carbon_total_kgco2e", "carbon"),
+)
+
+
+def show(answer: Answer) -> None:
+    """Print what was run, the table, what survives of the method, memory, published figures, notes."""
+    manifest, summary = answer.manifest, answer.summary
+    header(manifest)
+    _table(manifest, summary)
+    if manifest["method"]:
+        _survival(manifest, summary)
+    console.say(memory_line(manifest["memory_bytes"]))
+    _observed(summary)
+    _notes(manifest["notes"])
+    _closing(answer)
+
+
+def header(manifest: Mapping[str, Any]) -> None:
+    """What was run on what, as executed."""
+    setup, layout = manifest["setup"], manifest["setup"]["layout"]
+    spare = f" + {setup['spare_nodes']} spare" if setup["spare_nodes"] else ""
+    method = f"; method {manifest['method']['profile']}" if manifest["method"] else ""
+    console.say(
+        f"{manifest['scenario']['name']}: {setup['model']}, {units.display(setup['tokens'], 'token')}s, on "
+        f"{setup['num_devices']:,} {setup['accelerator']} ({setup['num_nodes']:,}{spare} nodes){method}",
+        style="bold",
+    )
+    interleaved = f" (x {layout['vpp']} chunks)" if layout["vpp"] > 1 else ""
+    money = setup["money"]
+    console.say(
+        f"tp {layout['tp']} x pp {layout['pp']}{interleaved} x dp {layout['dp']}, ZeRO {layout['zero']}, "
+        f"micro-batch {layout['micro_batch']}, global batch {setup['global_batch']:,} x {setup['seq_len']:,} "
+        f"tokens; {setup['precision']}, recompute {setup['recompute']}, {setup['framework']}; "
+        f"{setup['economics']}, {money['kind']} {money['year']} USD"
+    )
+    console.line("")
+
+
+def _table(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None:
+    names = [name for name in words.in_order(list(summary)) if name in words.WORDS or console.is_verbose()]
+    compared = bool(manifest["method"]) and any("without_method" in summary[name] for name in names)
+    has_spread = any(spread(summary[name]) for name in names)
+    if compared:
+        headings = ["quantity", "without", "with", "saved", *(["p10 to p90"] if has_spread else []), "origin"]
+    else:
+        headings = ["quantity", "value", "spread", "origin"]
+    table = console.table(headings, right=("value", "without", "with", "saved"), fold=("quantity",))
+    for name in names:
+        entry = summary[name]
+        value = words.shown(entry["value"], entry["unit"])
+        if compared:
+            before, saved = entry.get("without_method"), entry.get("saved_frac")
+            cells = [
+                words.label(name),
+                "" if before is None else words.shown(before, entry["unit"]),
+                value,
+                "" if saved is None or name not in words.SAVED else signed(saved),
+            ]
+            cells += [spread(entry) or "n/a"] if has_spread else []
+        else:
+            cells = [words.label(name), value, spread(entry) or ("none" if has_spread else ONE_SEED)]
+        table.add_row(*cells, entry["provenance"])
+    console.show(table, below=has_spread or not compared)
+    if compared and not has_spread:
+        console.say(f"spread: {ONE_SEED}; --seeds 20 gives one")
+        console.line("")
+
+
+def spread(entry: Entry) -> str:
+    """10th to 90th percentile over seeds, else the assumed range; relative to the value."""
+    low, high, what = entry.get("p10"), entry.get("p90"), ""
+    if low is None or high is None:
+        low, high, what = entry.get("low"), entry.get("high"), "assumed "
+    if low is None or high is None or not entry["value"]:
+        return ""
+    return f"{what}{100 * (low / entry['value'] - 1):+.1f} to {100 * (high / entry['value'] - 1):+.1f} %"
+
+
+def signed(saved: float) -> str:
+    """A saving in per cent; more than before is negative.
+
+    >>> signed(0.2874)
+    '28.7 %'
+    """
+    return f"{100 * saved:.1f} %"
+
+
+def _survival(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None:
+    fewer = manifest["method"]["operations_saved_frac"]
+    if fewer is None:
+        return
+    saved = [
+        (word, summary[name]["saved_frac"])
+        for name, word in SURVIVING
+        if name in summary and summary[name].get("saved_frac") is not None
+    ]
+    parts = ", ".join(f"{signed(frac)} less {word}" for word, frac in saved)
+    console.say(f"{signed(fewer)} fewer operations leave {parts}.")
+    if fewer > 0:
+        console.say(
+            "Surviving share: " + ", ".join(f"{word} {frac / fewer:.0%}" for word, frac in saved) + "."
+        )
+    console.line("")
+
+
+def memory_line(memory: Mapping[str, float]) -> str:
+    """Bytes on the fullest accelerator, by part, and whether they fit."""
+    parts = ", ".join(
+        f"{part} {units.display(size, 'byte', 3)}"
+        for part, size in memory.items()
+        if part not in ("total", "capacity")
+    )
+    total, capacity = memory["total"], memory["capacity"]
+    fits = "fits" if total <= capacity else "DOES NOT FIT"
+    return (
+        f"memory: {units.display(total, 'byte', 3)} of {units.display(capacity, 'byte', 3)} an accelerator "
+        f"({total / capacity:.0%}, {fits}): {parts}"
+    )
+
+
+def _observed(summary: Mapping[str, Entry]) -> None:
+    rows = [
+        (name, one) for name in words.in_order(list(summary)) for one in summary[name].get("observed", ())
+    ]
+    if not rows:
+        return
+    console.line("")
+    table = console.table(
+        ["published of the real run", "predicted", "observed", "error", "kind"],
+        right=("predicted", "observed", "error"),
+        fold=("published of the real run",),
+    )
+    for name, one in rows:
+        table.add_row(
+            words.label(name),
+            words.shown(one["predicted"], one["unit"]),
+            words.shown(one["value"], one["unit"]),
+            f"{100 * one['error_frac']:+.1f} %",
+            one["kind"] if one["scored"] else f"{one['kind']}, not scored",
+        )
+    console.show(table, below=False)
+    for source in dict.fromkeys(one["source"] for _, one in rows):
+        console.say(f"source: {source}")
+
+
+def _notes(notes: list[str]) -> None:
+    if notes and not console.is_quiet():
+        console.line("")
+        for note in notes:
+            console.say(f"note: {note}")
+
+
+def _closing(answer: Answer) -> None:
+    console.line("")
+    how = "the same question was answered before; --force computes it again" if answer.reused else "written"
+    console.line(f"{answer.folder} ({how})")

@@ -1,0 +1,57 @@
+"""From a document to a checked, frozen value, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from simtool.config.kinds import kind_of, schema_problem
+from simtool.config.marks import Document, Mark, capped
+from simtool.config.mistakes import flaws_of, in_words
+from simtool.config.origins import with_sources
+from simtool.config.phrases import shape_of
+from simtool.errors import InputError, Problem
+
+_SCHEMA = "schema"
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(document: Document, model_class: type[M], context: dict[str, Any] | None = None) -> M:
+    """The document as a `model_class`.
+
+    Args:
+        document: from `simtool.config.load.load_document`.
+        model_class: a pydantic model; where it is one of `simtool.config.kinds`, the file's ``schema``
+            must name that kind.
+        context: ``{"bare_kind": "assumed"}`` allows quantities without a source; they get the place
+            where they were written as their source. Nothing else is allowed without it.
+
+    Raises:
+        InputError: with every problem, by file and line.
+    """
+    context = context or {}
+    problems = _schema_problems(document, model_class)
+    if problems and _SCHEMA in document.data:
+        raise InputError(problems[0][1])  # the rest would be judged by the rules of another kind
+    try:
+        model = model_class.model_validate(document.data, context=context)
+    except ValidationError as error:
+        told = {problem.field for _, problem in problems}
+        found = in_words(flaws_of(error, document.data), document, shape_of(model_class))
+        problems += [(mark, problem) for mark, problem in found if problem.field not in told]
+    if problems:
+        raise InputError(capped(document.in_order(problems), str(document.path)))
+    return with_sources(model, document) if "bare_kind" in context else model
+
+
+def _schema_problems(document: Document, model_class: type[BaseModel]) -> list[tuple[Mark, Problem]]:
+    kind = kind_of(model_class)
+    is_written = _SCHEMA in document.data
+    problem = schema_problem(document.data.get(_SCHEMA), kind, is_written) if kind is not None else None
+    if problem is None:
+        return []
+    mark = document.mark((_SCHEMA,) if is_written else ())
+    return [(mark, replace(problem, where=str(mark)))]

@@ -1,0 +1,1 @@
+"""The hardware: seconds of an operation, of a collective, and the power drawn meanwhile."""

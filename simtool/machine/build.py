@@ -1,0 +1,171 @@
+"""From the names in a scenario to a `Machine`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from simtool.config.scenario import Cluster
+from simtool.errors import InputError, Problem
+from simtool.machine.device import device_under_cap
+from simtool.machine.machine import IDLE_FRAC, Machine
+from simtool.machine.network import build_fabric
+from simtool.profiles.find import ProfileLibrary
+from simtool.profiles.schema import GENERIC_NODE, Accelerator, Node, Software
+
+P = TypeVar("P")
+
+
+def build_machine(
+    library: ProfileLibrary,
+    cluster: Cluster,
+    framework: str,
+    *,
+    attention: str | None,
+    power_limit_w: float | None,
+    locate: Callable[[str], str],
+) -> Machine:
+    """The machine that a scenario's cluster and software describe.
+
+    Args:
+        library: where profiles are found.
+        cluster: the scenario's hardware.
+        framework: name of the software profile.
+        attention: ``"flash"`` or ``"unfused"``, the software's own if None.
+        power_limit_w: board power to use where the profile states none.
+        locate: place in the scenario of a dotted field.
+
+    Raises:
+        InputError: an unknown profile, a node for another accelerator, a cap outside idle to limit.
+    """
+    accelerator = _located(
+        lambda: library.get("accelerator", cluster.accelerator), "cluster.accelerator", locate
+    )
+    notes: list[str] = []
+    node = _node(library, cluster, accelerator, locate, notes)
+    network_name = cluster.network or node.network
+    if network_name is None:
+        raise InputError(
+            Problem(
+                locate("cluster"),
+                "cluster.network",
+                f"is missing, and node {node.name} has no usual network",
+                "",
+                "add 'network: ...', see 'simtool list networks'",
+            )
+        )
+    network = _located(lambda: library.get("network", network_name), "cluster.network", locate)
+    software = _located(lambda: library.get("software", framework), "software.framework", locate)
+    kernel = attention or software.attention
+    notes += _basis_notes(accelerator, software)
+    limit = accelerator.power.limit
+    limit_w = float(limit) if limit is not None else power_limit_w
+    idle_w = (
+        float(accelerator.power.idle) if accelerator.power.idle is not None else (limit_w or 0.0) * IDLE_FRAC
+    )
+    cap_w = _cap(cluster, limit_w, idle_w, locate)
+    ratios = software.attention_ratio
+    ratio = ratios.get(accelerator.architecture, ratios.get("default"))
+    device = device_under_cap(
+        accelerator,
+        attention_ratio=float(ratio) if ratio is not None and kernel == "flash" else 1.0,
+        memory_ratio=float(software.memory_ratio),
+        power_limit_w=limit_w,
+        idle_w=idle_w,
+        power_cap_w=cap_w,
+    )
+    bandwidth = cluster.network_bandwidth_per_node
+    fabric = build_fabric(
+        accelerator,
+        node,
+        network,
+        library,
+        num_nodes=cluster.num_nodes,
+        scale_out_bandwidth_bytes_per_s=float(bandwidth) if bandwidth is not None else None,
+    )
+    notes += fabric.notes
+    return Machine(
+        accelerator=accelerator,
+        node=node,
+        network=network,
+        software=software,
+        device=device,
+        fabric=fabric,
+        power_limit_w=limit_w,
+        power_cap_w=cap_w,
+        notes=tuple(notes),
+    )
+
+
+def _node(
+    library: ProfileLibrary,
+    cluster: Cluster,
+    accelerator: Accelerator,
+    locate: Callable[[str], str],
+    notes: list[str],
+) -> Node:
+    written = cluster.node
+    if written is not None:
+        node = _located(lambda: library.get("node", written), "cluster.node", locate)
+        if node.accelerator not in (accelerator.name, "any"):
+            raise InputError(
+                Problem(
+                    locate("cluster.node"),
+                    "cluster.node",
+                    f"found {node.name}, a node of {node.accelerator}, with accelerator {accelerator.name}",
+                    "",
+                    f"use 'accelerator: {node.accelerator}', another node, or 'node: {GENERIC_NODE}'",
+                )
+            )
+        return node
+    if accelerator.node == GENERIC_NODE:
+        notes.append(
+            f"no server of {accelerator.name} is known: {GENERIC_NODE} with assumed host power is used"
+        )
+    return library.get("node", accelerator.node)
+
+
+def _located(get: Callable[[], P], field: str, locate: Callable[[str], str]) -> P:
+    """What `get` returns; its complaints about a name get the place where the name stands."""
+    try:
+        return get()
+    except InputError as error:
+        raise InputError(
+            [
+                replace(problem, where=problem.where or locate(field), field=problem.field or field)
+                for problem in error.problems
+            ]
+        ) from None
+
+
+def _basis_notes(accelerator: Accelerator, software: Software) -> list[str]:
+    notes = []
+    for op_class in ("gemm", "attention", "memory"):
+        basis = getattr(accelerator.efficiency, op_class).basis
+        if basis != "measured":
+            notes.append(f"{accelerator.name}: {op_class} efficiency is {basis}, not measured on it")
+    if accelerator.architecture not in software.seen:
+        notes.append(
+            f"{software.name} was not fitted on {accelerator.architecture}: expect about twice the usual error"
+        )
+    return notes
+
+
+def _cap(
+    cluster: Cluster, limit_w: float | None, idle_w: float, locate: Callable[[str], str]
+) -> float | None:
+    if cluster.power_cap is None:
+        return None
+    cap_w = float(cluster.power_cap)
+    if limit_w is None:
+        found, mend = (
+            "found a cap for an accelerator without a stated power",
+            "add cluster.assume.power_limit",
+        )
+    elif not idle_w < cap_w <= limit_w:
+        found = f"found {cap_w:g} W"
+        mend = f"write a cap above idle ({idle_w:g} W) and up to the limit ({limit_w:g} W)"
+    else:
+        return cap_w
+    raise InputError(Problem(locate("cluster.power_cap"), "cluster.power_cap", found, "", mend))

@@ -1,0 +1,126 @@
+"""Seconds of one operation on one accelerator: the roofline with measured efficiency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simtool.errors import InputError, Problem
+from simtool.machine.attention import attention_time_s, unfused_attention_time_s
+from simtool.machine.gemm import gemm_time_s
+from simtool.machine.memory_bound import memory_time_s
+from simtool.machine.power import clock_under_cap
+from simtool.profiles.schema import Accelerator
+from simtool.stepgraph import Kind, Number, Op, Phase
+from simtool.workload.transformer import BYTES_PER_ELEMENT
+
+COMPUTE, MEMORY = "compute", "memory"
+"""What bounds an operation, and so its power and its answer to a power cap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One accelerator as the step model sees it."""
+
+    accelerator: Accelerator
+    attention_ratio: float
+    """Attention time of the framework's kernel over the accelerator's curve."""
+    memory_ratio: float
+    """Memory-bound time of the framework over the plain count."""
+    clock: float = 1.0
+    """Relative clock of compute-bound work under the power cap."""
+
+    def peak_flop_per_s(self, precision: str) -> float:
+        """Dense peak rate of matrix work at `precision` [FLOP/s].
+
+        Raises:
+            InputError: the accelerator has no such rate: it cannot train at this precision.
+        """
+        peak = self.accelerator.peak
+        if precision not in peak:
+            raise InputError(
+                Problem(
+                    "",
+                    "workload.precision",
+                    f"found {precision}, for which {self.accelerator.name} states no peak rate",
+                    "",
+                    f"use one of {', '.join(sorted(peak))}",
+                )
+            )
+        return float(peak[precision])
+
+    def op_time_s(self, op: Op) -> dict[str, Number]:
+        """Time of one execution, split into what computation and what memory bounds [s]."""
+        accelerator = self.accelerator
+        efficiency = accelerator.efficiency
+        bandwidth = float(accelerator.memory.bandwidth)
+        if op.kind is Kind.MEMORY:
+            seconds = memory_time_s(op.bytes, bandwidth_bytes_per_s=bandwidth, curve=efficiency.memory)
+            return {MEMORY: self.memory_ratio * seconds}
+        peak = self.peak_flop_per_s(op.dtype)
+        if op.kind is Kind.GEMM:
+            seconds = gemm_time_s(
+                op.m,
+                op.n,
+                op.k,
+                peak_flop_per_s=peak,
+                num_processors=accelerator.num_processors,
+                bandwidth_bytes_per_s=bandwidth,
+                element_bytes=BYTES_PER_ELEMENT[op.dtype],
+                curve=efficiency.gemm,
+            )
+            ratio = float(efficiency.training_ratio)
+            if op.phase is Phase.BACKWARD_WEIGHT:
+                ratio *= float(efficiency.gemm.weight_gradient_ratio)
+            return {COMPUTE: ratio * seconds / self.clock}
+        backward = op.phase is not Phase.FORWARD
+        if op.kind is Kind.ATTENTION:
+            seconds = attention_time_s(
+                op.k,
+                1.0,
+                op.m,
+                op.n,
+                peak_flop_per_s=peak,
+                num_processors=accelerator.num_processors,
+                bandwidth_bytes_per_s=bandwidth,
+                element_bytes=BYTES_PER_ELEMENT[op.dtype],
+                curve=efficiency.attention,
+                backward=backward,
+            )
+            return {COMPUTE: self.attention_ratio * seconds / self.clock}
+        if op.kind is Kind.UNFUSED_ATTENTION:
+            # Passes over the score matrix dominate, so its power and its answer to a cap are memory's.
+            seconds = unfused_attention_time_s(
+                op.k,
+                1.0,
+                op.m,
+                op.n,
+                peak_flop_per_s=peak,
+                bandwidth_bytes_per_s=bandwidth,
+                element_bytes=BYTES_PER_ELEMENT[op.dtype],
+                memory=efficiency.memory,
+                backward=backward,
+            )
+            return {MEMORY: seconds}
+        raise ValueError(f"{op.name}: {op.kind} is not device work")
+
+
+def device_under_cap(
+    accelerator: Accelerator,
+    *,
+    attention_ratio: float,
+    memory_ratio: float,
+    power_limit_w: float | None,
+    idle_w: float,
+    power_cap_w: float | None,
+) -> Device:
+    """The device with its clock lowered as far as the cap demands of compute-bound work."""
+    clock = 1.0
+    if power_cap_w is not None and power_limit_w is not None:
+        full = power_limit_w * float(accelerator.power.by_phase.compute)
+        exponent = float(accelerator.power.cap_exponent)
+        clock = float(np.asarray(clock_under_cap(full, idle_w, power_cap_w, exponent)))
+    return Device(
+        accelerator=accelerator, attention_ratio=attention_ratio, memory_ratio=memory_ratio, clock=clock
+    )

@@ -1,0 +1,1 @@
+"""Profiles of hardware, software and networks: what a file may hold, and where it is found by name."""

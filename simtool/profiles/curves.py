@@ -1,0 +1,93 @@
+"""How much of its peak rates an accelerator reaches: the constants of the kernel models."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from simtool.config.fields import Fraction, Ratio, Seconds
+from simtool.profiles.section import Section
+
+Basis = Literal["measured", "transferred", "analytic"]
+"""How an efficiency curve came about: measured on this device, taken over from the nearest
+architecture, or from the analytic form with prior constants."""
+
+
+class Gemm(Section):
+    """Matrix-multiply time: tiles in waves over the processors, see `machine.gemm`."""
+
+    peak_frac: Fraction
+    """Share of the peak rate that full waves of the largest tiles reach at a long inner size."""
+    k_half: Ratio
+    """Inner size at which a tile's set-up costs as much as its work [element]."""
+    tile_half: Ratio
+    """Cost of small tiles: time grows by this times the perimeter over the area of the tile, beyond
+    that of the largest tile [element]."""
+    wave_frac: Fraction
+    """Share of the idle part of the last wave that is paid: 0, other work fills it; 1, none does."""
+    bandwidth_frac: Fraction
+    """Share of the memory bandwidth that reading the operands and writing the product reaches."""
+    latency: Seconds
+    """Time of the smallest kernel."""
+    weight_gradient_ratio: Ratio
+    """Time of a weight gradient over a forward product of the same shape: transposed operands and a
+    sum kept in fp32."""
+    basis: Basis
+    residual_p50: float | None = None
+    """Median |relative error| on held-out shapes of training size (m >= 512, above 10 GFLOP)."""
+    residual_p90: float | None = None
+    residual_all_p50: float | None = None
+    """The same on held-out shapes of every size, single-row products of inference included."""
+    residual_all_p90: float | None = None
+    num_measured: int = 0
+    """Kernels in the table behind the fit."""
+
+
+class Attention(Section):
+    """Flash-attention time by work, sequence length, head size and blocks in flight: `machine.attention`."""
+
+    peak_frac: Fraction
+    """Share of the peak rate at long sequences, wide heads and many blocks."""
+    seq_half: Ratio
+    """Sequence length at which half of that is reached [token]."""
+    head_half: Ratio
+    """Head size at which softmax takes as long as the matrix products [element]."""
+    tail_waves: Ratio
+    """Waves of query blocks lost at the uneven end, when not all processors are busy."""
+    latency: Seconds
+    """Time of the smallest kernel."""
+    backward_ratio: Ratio
+    """Time of the backward over the forward."""
+    basis: Basis
+    residual_p50: float | None = None
+    """Median |relative error| on held-out head layouts of training size (seq_len >= 512, above 10 GFLOP)."""
+    residual_p90: float | None = None
+    residual_all_p50: float | None = None
+    """The same on held-out head layouts of every sequence length."""
+    residual_all_p90: float | None = None
+    num_measured: int = 0
+
+
+class MemoryBound(Section):
+    """Time of memory-bound work: bytes / (bandwidth x frac) + latency, see `machine.memory_bound`."""
+
+    bandwidth_frac: Fraction
+    """Share of the memory bandwidth that streaming kernels reach."""
+    latency: Seconds
+    """Time of the smallest kernel."""
+    basis: Basis
+    residual_p50: float | None = None
+    """Median |relative error| on held-out sizes that the cache cannot hold."""
+    residual_p90: float | None = None
+    num_measured: int = 0
+
+
+class Efficiency(Section):
+    """How much of the peak rates real kernels reach."""
+
+    gemm: Gemm
+    attention: Attention
+    memory: MemoryBound
+    training_ratio: Ratio
+    """Time of a matrix product inside sustained training over the isolated kernel of `gemm`
+    (throttling, memory layouts, neighbours in the cache); below 1 where the kernels were measured
+    hotter than training runs."""

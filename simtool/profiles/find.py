@@ -1,0 +1,182 @@
+"""Finding profiles and scenarios by name: the user's own folders first, then those shipped with simtool.
+
+A profile is one YAML file, its name the file's name. A file of the same name in a folder of the user
+takes the place of the shipped one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from simtool.config.kinds import file_kind
+from simtool.config.load import load_document
+from simtool.config.validate import validate
+from simtool.errors import InputError, Problem, SimtoolError, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from simtool.profiles.schema import Accelerator, Network, Node, Software
+
+Shipped = Literal["hardware_profiles", "scenarios"]
+
+FOLDERS: dict[str, str] = {
+    "accelerator": "",
+    "node": "nodes",
+    "network": "networks",
+    "software": "software",
+    "model": "models",
+    "effect": "effects",
+}
+"""Place of each kind of profile below a profile folder. Anything else there is reached by `extends` only."""
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+class ProfileLibrary:
+    """Profiles by kind and name, read once and never changed.
+
+    Args:
+        folders: profile folders, the first that holds a name wins.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = tuple(folders)
+        self._paths: dict[str, dict[str, Path]] = {}
+        self._profiles: dict[tuple[str, str], BaseModel] = {}
+
+    def __repr__(self) -> str:
+        return f"ProfileLibrary({[str(folder) for folder in self.folders]})"
+
+    if TYPE_CHECKING:
+
+        @overload
+        def get(self, kind: Literal["accelerator"], name: str) -> Accelerator: ...
+        @overload
+        def get(self, kind: Literal["node"], name: str) -> Node: ...
+        @overload
+        def get(self, kind: Literal["network"], name: str) -> Network: ...
+        @overload
+        def get(self, kind: Literal["software"], name: str) -> Software: ...
+        @overload
+        def get(self, kind: str, name: str) -> BaseModel: ...
+
+    def get(self, kind: str, name: str) -> BaseModel:
+        """A profile.
+
+        Args:
+            kind: a key of `FOLDERS`.
+            name: the file's name without ``.yaml``.
+
+        Raises:
+            InputError: no such name, with near matches; or everything that is wrong with the file.
+        """
+        if (kind, name) not in self._profiles:
+            path = self.path(kind, name)
+            profile = validate(load_document(path), file_kind(kind).load(), {})
+            if (written := getattr(profile, "name", "")) != name:
+                found = f"found {written!r} in a file called {path.name}"
+                mend = f"write 'name: {name}', or rename the file"
+                raise InputError(Problem(str(path), "name", found, "", mend))
+            self._profiles[kind, name] = profile
+        return self._profiles[kind, name]
+
+    def names(self, kind: str) -> list[str]:
+        """All names of a kind, sorted."""
+        return sorted(self._known(kind))
+
+    def path(self, kind: str, name: str) -> Path:
+        """The file of a profile.
+
+        Raises:
+            InputError: no folder holds the name; near matches are named.
+        """
+        known = self._known(kind)
+        if name not in known:
+            hint = did_you_mean(name.lower(), known)
+            found = f"unknown {kind} {name!r}"
+            raise InputError(Problem("", kind, found, hint, "`simtool list hardware` shows all profiles"))
+        return known[name]
+
+    def data(self, kind: str, name: str) -> dict[str, Any]:
+        """What the file says, with what it extends merged in."""
+        return dict(load_document(self.path(kind, name)).data)
+
+    def digest(self, kind: str, name: str) -> str:
+        """SHA-256 of what the profile says and extends: numbers and sources count, comments do not."""
+        text = json.dumps(self.data(kind, name), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _known(self, kind: str) -> dict[str, Path]:
+        if kind not in self._paths:
+            below = FOLDERS[kind]
+            self._paths[kind] = {
+                path.stem: path
+                for folder in reversed(self.folders)
+                for path in sorted((folder / below).glob("*.yaml"))
+                if path.is_file()
+            }
+        return self._paths[kind]
+
+
+def default_library(extra: Sequence[Path] = ()) -> ProfileLibrary:
+    """The library of a command: `extra` folders, then ``./hardware_profiles``, then the shipped profiles.
+
+    Raises:
+        InputError: a folder of `extra` does not exist.
+    """
+    if missing := [folder for folder in extra if not folder.is_dir()]:
+        found, mend = "found no such folder", "give the folder that holds your profiles"
+        raise InputError([Problem(str(folder), "profiles", found, "", mend) for folder in missing])
+    shipped = shipped_folder("hardware_profiles")
+    local = Path("hardware_profiles").resolve()
+    folders = [folder.resolve() for folder in extra]
+    if local.is_dir():
+        folders.append(local)
+    folders.append(shipped)
+    return ProfileLibrary(tuple(dict.fromkeys(folders)))
+
+
+def shipped_folder(what: Shipped) -> Path:
+    """The shipped profiles or scenarios: inside an installed package, beside it in a checkout.
+
+    Raises:
+        SimtoolError: the installation lacks them.
+    """
+    for folder in (_PACKAGE / "_data" / what, _PACKAGE.parent / what):
+        if folder.is_dir():
+            return folder
+    raise SimtoolError(f"{_PACKAGE}: this installation of simtool lacks its {what}; install it again")
+
+
+def find_scenario(name_or_path: str) -> Path:
+    """The file of a scenario, given the name of a shipped one or a path.
+
+    A word without folder and suffix is a name first. A path is returned as it is, even to something
+    that turns out not to be a scenario: reading it says what is wrong.
+
+    Raises:
+        InputError: neither; near matches are named.
+    """
+    path = Path(name_or_path)
+    is_name = path.name == name_or_path and path.suffix not in (".yaml", ".yml")
+    if not is_name:
+        if path.exists():
+            return path
+        beside = [str(near) for near in path.parent.glob("*.yaml")]
+        raise _unknown_scenario(f"found no file {name_or_path!r}", did_you_mean(name_or_path, beside))
+    shipped = {file.stem: file for file in sorted(shipped_folder("scenarios").glob("*.yaml"))}
+    if name_or_path in shipped:
+        return shipped[name_or_path]
+    if path.exists():
+        return path
+    raise _unknown_scenario(f"unknown scenario {name_or_path!r}", did_you_mean(name_or_path.lower(), shipped))
+
+
+def _unknown_scenario(found: str, hint: str) -> InputError:
+    mend = "`simtool list scenarios` shows the shipped ones; a file of your own is given by its path"
+    return InputError(Problem("", "scenario", found, hint, mend))

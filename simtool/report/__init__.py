@@ -1,0 +1,1 @@
+"""Figures of results, each with the table behind it. Nothing else imports a plotting library."""

@@ -1,0 +1,191 @@
+"""What a run would cost with more tokens, on more accelerators, or in another year."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simtool.report import style
+from simtool.report.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Panel = tuple[str, str, Sequence[tuple[float, str]]]
+"""Quantity, what its axis says, and the units it may be shown in."""
+
+NEWEST, SAME = "newest accelerators", "same accelerators"
+HARDWARE_COLOURS = {SAME: style.BLUE, NEWEST: style.ORANGE}
+DASHED = (0, (4, 2))
+LINEAR_RATIO = 6.0
+"""Largest over smallest value up to which an axis that begins at zero reads better than a logarithmic one."""
+
+
+def _panels(numbers: Table, money: str) -> list[Panel]:
+    """The panels for which the table has numbers."""
+    panels: list[Panel] = [
+        ("cost_usd", f"cost ({{}}, {money.replace(' USD of', '')})", style.MONEY),
+        ("energy_facility_j", "energy of the facility ({})", style.ENERGY),
+        ("duration_s", "duration ({})", style.DURATION),
+    ]
+    return [one for one in panels if one[0] in numbers.columns and np.isfinite(numbers.numbers(one[0])).any()]
+
+
+def draw_tokens(numbers: Table, *, money: str, source: str, num_parameters: float) -> Figure:
+    """Cost, energy and duration against tokens, with tokens per parameter on top."""
+    panels = _panels(numbers, money)
+    drawing, places = _grid(len(panels))
+    scale, unit = _token_unit(float(numbers.numbers("tokens").max()))
+    for place, one, letter in zip(places, panels, "abc", strict=False):
+        _lines(place, numbers, "tokens", scale, one, letter)
+        _log_axis(place, f"training tokens ({unit})")
+        above = place.secondary_xaxis(
+            "top",
+            functions=(
+                lambda tokens: np.asarray(tokens) * scale / num_parameters,
+                lambda ratio: np.asarray(ratio) * num_parameters / scale,
+            ),
+        )
+        above.set_xlabel("tokens per parameter", color=style.GREY, fontsize=6.8, labelpad=2)
+        above.tick_params(colors=style.GREY, labelsize=6.5)
+        above.xaxis.set_major_formatter(_plain_number)
+        above.spines["top"].set_color(style.LIGHT_GREY)
+        place.set_title(letter, pad=24)
+    _key(places, numbers)
+    style.headline(drawing, "What more or fewer training tokens would cost")
+    style.footer(
+        drawing, f"{source}\nDot: the scenario. In proportion to tokens: same model, layout and prices."
+    )
+    return drawing
+
+
+def draw_devices(numbers: Table, *, money: str, source: str) -> Figure:
+    """Cost, energy and duration against the number of accelerators."""
+    panels = _panels(numbers, money)
+    drawing, places = _grid(len(panels))
+    for place, one, letter in zip(places, panels, "abc", strict=False):
+        _lines(place, numbers, "num_devices", 1.0, one, letter)
+        _log_axis(place, "accelerators")
+        place.set_title(letter)
+    _key(places, numbers)
+    style.headline(drawing, "The same training on fewer or more accelerators")
+    style.footer(
+        drawing,
+        f"{source}\nDot: the scenario as simulated; elsewhere the step model with the same global batch, "
+        "failures in their expected number, at this run's cost of an accelerator-hour and a kilowatt-hour.",
+    )
+    return drawing
+
+
+def draw_start_years(numbers: Table, *, money: str, source: str) -> Figure:
+    """Cost and energy against the start year, for the same and for each year's newest accelerators."""
+    from matplotlib.ticker import MaxNLocator
+
+    panels = [one for one in _panels(numbers, money) if one[0] != "duration_s"]
+    drawing, places = _grid(len(panels))
+    runs = [str(run) for run in numbers.unique("run")]
+    for place, (quantity, words, units), letter in zip(places, panels, "ab", strict=False):
+        scale, unit = style.axis_unit(float(np.nanmax(numbers.numbers(quantity))), units)
+        for hardware in numbers.unique("hardware"):
+            colour = HARDWARE_COLOURS[str(hardware)]
+            for run in runs:
+                rows = numbers.where("hardware", hardware).where("run", run)
+                years = rows.numbers("start_year")
+                is_base = run == "without method" and len(runs) > 1
+                place.plot(
+                    years,
+                    rows.numbers(quantity) / scale,
+                    color=colour,
+                    linestyle=DASHED if is_base else "-",
+                    linewidth=1.0 if is_base else 1.4,
+                    label=f"{hardware}, {run}" if len(runs) > 1 else str(hardware),
+                )
+                if not is_base:
+                    low, high = (rows.numbers(f"{quantity}_{end}") / scale for end in ("p10", "p90"))
+                    place.fill_between(years, low, high, color=colour, alpha=0.18, linewidth=0)
+        place.set_ylim(0, None)
+        place.set_xlabel("start of the run (year)")
+        place.set_ylabel(words.format(unit))
+        place.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        style.rule(place, "y")
+        place.set_title(letter)
+    places[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    style.headline(drawing, "The same work started in another year")
+    style.footer(drawing, f"{source}\nBand: 10th to 90th percentile of the trends, not of the run itself.")
+    return drawing
+
+
+def _grid(num_panels: int) -> tuple[Figure, list[Axes]]:
+    drawing = style.new_figure(2.75, width_in=style.WIDTH_IN if num_panels > 1 else 4.2)
+    places = drawing.subplots(1, num_panels, squeeze=False)[0]
+    return drawing, list(places)
+
+
+def _lines(place: Axes, numbers: Table, along: str, scale: float, one: Panel, letter: str) -> None:  # noqa: ARG001
+    quantity, words, units = one
+    height, unit = style.axis_unit(float(np.nanmax(_scenario(numbers).numbers(quantity))), units)
+    runs = [str(run) for run in numbers.unique("run")]
+    for run in runs:
+        rows = numbers.where("run", run)
+        at, values = rows.numbers(along) / scale, rows.numbers(quantity) / height
+        is_base = run == "without method"
+        colour = style.WITHOUT if is_base else style.WITH
+        place.plot(at, values, color=colour, linestyle=DASHED if is_base else "-", label=run)
+        if f"{quantity}_p10" in numbers.columns:
+            low, high = (rows.numbers(f"{quantity}_{end}") / height for end in ("p10", "p90"))
+            place.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
+        own = _scenario(rows)
+        place.plot(
+            own.numbers(along) / scale,
+            own.numbers(quantity) / height,
+            "o",
+            color=colour,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            markersize=5,
+        )
+    place.set_ylabel(words.format(unit))
+
+
+def _scenario(numbers: Table) -> Table:
+    return numbers.where("is_scenario", 1)
+
+
+def _log_axis(place: Axes, words: str) -> None:
+    """Logarithmic along the horizontal, and up the side where the values span most of a decade."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    place.set_xscale("log")
+    low, high = place.dataLim.intervaly
+    if low > 0 and high / low > LINEAR_RATIO:
+        place.set_yscale("log")
+        axes = [place.xaxis, place.yaxis]
+    else:
+        place.set_ylim(0, 1.08 * high)
+        axes = [place.xaxis]
+    for axis in axes:
+        low, high = axis.get_view_interval()
+        decades = np.log10(max(high, 1e-300) / max(low, 1e-300))
+        axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)))
+        axis.set_major_formatter(_plain_number)
+        axis.set_minor_formatter(NullFormatter())
+    place.set_xlabel(words)
+    place.grid(visible=True, which="major")
+
+
+def _plain_number(value: float, _position: float | None = None) -> str:
+    """A tick of a logarithmic axis as people write it, not as a power of ten."""
+    return f"{value:,.0f}" if value >= 1 else f"{value:.3g}"
+
+
+def _key(places: list[Axes], numbers: Table) -> None:
+    if len(numbers.unique("run")) > 1:
+        places[0].legend(loc="best")
+
+
+def _token_unit(largest: float) -> tuple[float, str]:
+    scales = ((1e3 * 1e9, "trillion"), (1e9, "billion"), (1e6, "million"), (1.0, ""))
+    return next((pair for pair in scales if largest >= pair[0]), scales[-1])

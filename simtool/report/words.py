@@ -1,0 +1,135 @@
+"""How quantities are called, ordered and written for people; one place for tables, plots and aliases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simtool import units
+from simtool.errors import InputError, Problem, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A quantity as people call it."""
+
+    label: str
+    alias: str
+    """Dotted short form that `explain` takes."""
+    is_headline: bool = True
+    """Whether the short table of `run` shows it."""
+
+
+WORDS: dict[str, Word] = {
+    "duration_s": Word("duration", "time.total"),
+    "accelerator_hours": Word("accelerator-hours", "time.accelerators"),
+    "step_time_s": Word("step time", "step.time"),
+    "tokens_per_s": Word("throughput", "step.throughput"),
+    "mfu": Word("MFU", "step.mfu"),
+    "hfu": Word("HFU", "step.hfu"),
+    "goodput_frac": Word("goodput", "time.goodput"),
+    "energy_accelerator_j": Word("energy, accelerators", "energy.accelerator"),
+    "energy_it_j": Word("energy, IT", "energy.it"),
+    "energy_facility_j": Word("energy, facility", "energy.total"),
+    "cost_total_usd": Word("cost", "cost.total"),
+    "carbon_total_kgco2e": Word("carbon", "carbon.total"),
+}
+"""In the order in which tables show them. Quantities that are not here keep their own names."""
+
+SAVED = frozenset(
+    ("duration_s", "accelerator_hours", "step_time_s", "cost_total_usd", "carbon_total_kgco2e")
+) | frozenset(name for name in WORDS if name.startswith("energy_"))
+"""Quantities of which less is better, so that a method saves them."""
+
+MORE_ALIASES = {
+    "time": "duration_s",
+    "duration": "duration_s",
+    "step": "step_time_s",
+    "energy": "energy_facility_j",
+    "energy.facility": "energy_facility_j",
+    "cost": "cost_total_usd",
+    "money": "cost_total_usd",
+    "carbon": "carbon_total_kgco2e",
+    "goodput": "goodput_frac",
+    "gpu_hours": "accelerator_hours",
+}
+
+
+def label(name: str) -> str:
+    """What people call a quantity.
+
+    >>> label("energy_facility_j"), label("memory_total_bytes")
+    ('energy, facility', 'memory total')
+    """
+    if name in WORDS:
+        return WORDS[name].label
+    return _without_unit(name).replace("_", " ")
+
+
+def in_order(names: list[str]) -> list[str]:
+    """Quantities as tables show them: the known ones in their order, then the others."""
+    known = [name for name in WORDS if name in names]
+    return known + [name for name in names if name not in WORDS]
+
+
+def resolve(written: str, known: list[str]) -> str:
+    """The quantity that a person means by its name, a dotted alias or a word.
+
+    Raises:
+        InputError: none of them; near matches are named.
+
+    >>> resolve("energy.total", ["energy_facility_j"])
+    'energy_facility_j'
+    """
+    aliases = {name: name for name in known}
+    aliases |= {word.alias: name for name, word in WORDS.items() if name in known}
+    aliases |= {alias: name for alias, name in MORE_ALIASES.items() if name in known}
+    for name in known:
+        aliases.setdefault(_without_unit(name).replace("_", ".", 1), name)
+    if written in aliases:
+        return aliases[written]
+    if written.lower() in aliases:
+        return aliases[written.lower()]
+    hint = did_you_mean(written, aliases)
+    raise InputError(
+        Problem("", "quantity", f"unknown quantity {written!r}", hint, "'simtool explain' lists all")
+    )
+
+
+def shown(value: float, unit: str, digits: int = 4) -> str:
+    """A value as tables show it: in a unit that suits its size; a share in per cent.
+
+    >>> shown(2.1e9, "USD"), shown(0.4123, ""), shown(86400.0, "s")
+    ('2.1 billion USD', '0.4123', '24 h')
+    """
+    if unit == "USD":
+        scales = ((1e9, "billion USD"), (1e6, "million USD"), (1.0, "USD"))
+        scale, name = next((pair for pair in scales if abs(value) >= pair[0]), scales[-1])
+        cents = 0.005 <= abs(value) < 1e3
+        return f"{value:,.2f} USD" if cents else units.display(value / scale, name, digits)
+    if unit == "h" and abs(value) >= 1e6:
+        return units.display(value / 1e6, "million h", digits)
+    return units.display(value, unit, digits)
+
+
+def _without_unit(name: str) -> str:
+    for suffix in _SUFFIXES:
+        if name.endswith(suffix) and len(name) > len(suffix):
+            return name.removesuffix(suffix)
+    return name
+
+
+_SUFFIXES = (
+    "_bytes_per_s",
+    "_tokens_per_s",
+    "_flop_per_s",
+    "_usd_per_kwh",
+    "_kgco2e",
+    "_bytes",
+    "_flop",
+    "_frac",
+    "_usd",
+    "_per_s",
+    "_s",
+    "_j",
+    "_w",
+)

@@ -1,0 +1,1 @@
+"""From a scenario to its result, and the folder that keeps it."""

@@ -1,0 +1,159 @@
+"""From priced steps to what the simulator needs: patterns, jobs, checkpoints, failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simtool.config.scenario import Reliability
+from simtool.ledger import Pattern, Share
+from simtool.machine.machine import StatePower
+from simtool.provenance import Derived, Input, Sourced
+from simtool.result.prepare import Prepared
+from simtool.sim.plan import CheckpointPlan, ClusterPlan, FailurePlan, JobPlan, WorkPhase
+from simtool.sim.theory import daly_interval_s, young_interval_s
+from simtool.step.estimate import STEP_STATES, StepEstimate
+from simtool.units import SECONDS_PER_DAY
+
+CHECKPOINT_BYTES_PER_PARAMETER = 14.0
+"""Master weights and two Adam moments in fp32 (12) and the working copy (2); BLOOM's 2.3 TB for 176 G
+weights are 13."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A simulation, ready to run."""
+
+    job: JobPlan
+    cluster: ClusterPlan
+    checkpoint: CheckpointPlan
+    failures: FailurePlan
+    interval: Derived | None
+    """Work between two checkpoints, explained; None without checkpoints."""
+
+
+def build_plan(prepared: Prepared) -> Plan:
+    """The simulation of a prepared scenario."""
+    scenario, machine = prepared.scenario, prepared.machine
+    idle = machine.state_power(machine.power_w("idle"), loaded=False)
+    waiting = machine.state_power(machine.power_w("waiting"))
+    phases = tuple(
+        WorkPhase(
+            num_steps=phase.num_steps,
+            step_time_s=float(phase.estimate.step_time_s),
+            pattern=_training(f"training {index}", phase.estimate),
+        )
+        for index, phase in enumerate(prepared.phases)
+    )
+    job = JobPlan(name=scenario.name, phases=phases, num_nodes=scenario.cluster.num_nodes)
+    cluster = ClusterPlan(
+        num_nodes=scenario.cluster.num_nodes,
+        spare_nodes=scenario.cluster.spare_nodes,
+        devices_per_node=machine.accelerators_per_node,
+        idle=_whole("idle", "idle", idle),
+        # A failed node stays powered while it is diagnosed: idle power.
+        down=_whole("down", "down", idle),
+    )
+    checkpoint_pattern = _whole("checkpoint", "checkpoint", waiting)
+    restart_pattern = _whole("restart", "restart", waiting)
+    if isinstance(scenario.reliability, str):
+        return Plan(
+            job=job,
+            cluster=cluster,
+            checkpoint=CheckpointPlan(
+                kind="synchronous", write_s=0.0, stall_s=0.0, interval_s=None, pattern=checkpoint_pattern
+            ),
+            failures=FailurePlan(
+                rate_per_node_s=0.0,
+                repair_s=0.0,
+                detection_s=0.0,
+                restart_s=0.0,
+                restart_pattern=restart_pattern,
+                scripted=None,
+            ),
+            interval=None,
+        )
+    rate = float(scenario.reliability.node_failures_per_1000_node_days) / (1000.0 * SECONDS_PER_DAY)
+    write_s = _write_s(scenario.reliability, prepared)
+    stall = scenario.reliability.checkpoint.stall
+    stall_s = float(stall) if stall is not None else write_s
+    asynchronous = scenario.reliability.checkpoint.kind == "asynchronous"
+    interval = _interval(scenario.reliability, prepared, rate, stall_s if asynchronous else write_s)
+    detection = scenario.reliability.detection
+    return Plan(
+        job=job,
+        cluster=cluster,
+        checkpoint=CheckpointPlan(
+            kind=scenario.reliability.checkpoint.kind,
+            write_s=write_s,
+            stall_s=stall_s,
+            interval_s=None if interval is None else interval.value,
+            pattern=checkpoint_pattern,
+        ),
+        failures=FailurePlan(
+            rate_per_node_s=rate,
+            repair_s=float(scenario.reliability.repair),
+            detection_s=0.0 if detection is None else float(detection),
+            restart_s=float(scenario.reliability.restart),
+            restart_pattern=restart_pattern,
+            scripted=None,
+        ),
+        interval=interval,
+    )
+
+
+def _training(name: str, estimate: StepEstimate) -> Pattern:
+    fractions = [float(estimate.state_frac(state)) for state in STEP_STATES]
+    fractions[-1] = max(0.0, 1.0 - sum(fractions[:-1]))
+    return Pattern(
+        name=name,
+        shares=tuple(
+            Share(state=state, device_frac=fraction, power_w=_components(estimate.power[state]))
+            for state, fraction in zip(STEP_STATES, fractions, strict=True)
+        ),
+    )
+
+
+def _whole(name: str, state: str, power: StatePower) -> Pattern:
+    return Pattern(name=name, shares=(Share(state=state, device_frac=1.0, power_w=_components(power)),))
+
+
+def _components(power: StatePower) -> tuple[float, float, float]:
+    return float(power.accelerator_w), float(power.host_w), float(power.network_w)
+
+
+def _write_s(reliability: Reliability, prepared: Prepared) -> float:
+    checkpoint = reliability.checkpoint
+    if checkpoint.write is not None:
+        return float(checkpoint.write)
+    if checkpoint.bandwidth is None:
+        raise ValueError("a checkpoint needs write or bandwidth; the scenario schema demands one of them")
+    size = CHECKPOINT_BYTES_PER_PARAMETER * prepared.job.model.num_parameters
+    return size / float(checkpoint.bandwidth)
+
+
+def _interval(reliability: Reliability, prepared: Prepared, rate: float, cost_s: float) -> Derived | None:
+    """Work between two checkpoints; None where nothing fails and no time is fixed."""
+    written = reliability.checkpoint.interval
+    if isinstance(written, Sourced):
+        return Derived(
+            name="checkpoint_interval_s",
+            value=float(written),
+            unit="s",
+            formula="as the scenario fixes it",
+            inputs=(Input("reliability.checkpoint.interval", written),),
+        )
+    if rate == 0.0:
+        return None
+    mtbf_s = 1.0 / (rate * prepared.scenario.cluster.num_nodes)
+    formula = {"daly": daly_interval_s, "young": young_interval_s}[written]
+    return Derived(
+        name="checkpoint_interval_s",
+        value=float(formula(cost_s, mtbf_s)),
+        unit="s",
+        formula=f"{written.capitalize()}'s optimum for a cost of {cost_s:g} s and a failure every {mtbf_s:.0f} s",
+        inputs=(
+            Input(
+                "reliability.node_failures_per_1000_node_days", reliability.node_failures_per_1000_node_days
+            ),
+        ),
+    )

@@ -1,0 +1,263 @@
+"""The quantities of a result, each with the tree that explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from simtool.account.carbon import CarbonLine, total_carbon
+from simtool.account.costs import CostLine, total_cost
+from simtool.account.energy import energy_scopes
+from simtool.provenance import Derived, Input, Sourced
+from simtool.result.explain import explain_step_time, peak_input
+from simtool.result.plan import Plan
+from simtool.result.prepare import Prepared
+from simtool.signals import Basis
+from simtool.sim.run import JobOutcome, Outcome
+from simtool.units import SECONDS_PER_HOUR
+
+
+def time_quantities(prepared: Prepared, plan: Plan, outcome: Outcome) -> dict[str, Derived]:
+    """Duration, throughput, utilisation and goodput."""
+    job = outcome.jobs[0]
+    scenario = prepared.scenario
+    step = explain_step_time(prepared)
+    tokens = Input("workload.tokens", scenario.workload.tokens)
+    num_steps = Derived(
+        name="num_steps",
+        value=float(prepared.num_steps),
+        unit="",
+        formula="tokens / (global batch x sequence length), x the method's steps_frac",
+        inputs=(tokens,),
+    )
+    training = Derived(
+        name="training_s",
+        value=job.useful_s,
+        unit="s",
+        formula="num_steps x step_time",
+        inputs=(num_steps, step),
+    )
+    duration = Derived(
+        name="duration_s",
+        value=job.end_s - job.start_s,
+        unit="s",
+        formula="training + checkpoints + lost work + detection + restart + waiting, simulated",
+        inputs=(training, *_interruptions(job, plan, prepared)),
+    )
+    num_devices = Derived(
+        name="num_devices",
+        value=float(prepared.layouts.num_devices),
+        unit="",
+        formula="nodes x accelerators per node",
+    )
+    found = (
+        duration,
+        Derived(
+            name="accelerator_hours",
+            value=duration.value * num_devices.value / SECONDS_PER_HOUR,
+            unit="h",
+            formula="duration x num_devices, spare nodes not counted",
+            inputs=(duration, num_devices),
+        ),
+        Derived(
+            name="tokens_per_s",
+            value=float(scenario.workload.tokens) / duration.value,
+            unit="token/s",
+            formula="tokens / duration",
+            inputs=(tokens, duration),
+        ),
+        step,
+        num_steps,
+        *_utilisation(prepared, step, num_devices),
+        Derived(
+            name="goodput_frac",
+            value=job.goodput_frac,
+            unit="",
+            formula="training / duration",
+            inputs=(training, duration),
+        ),
+        Derived(
+            name="num_failures",
+            value=float(job.num_failures),
+            unit="",
+            formula="simulated failures of the job's nodes",
+        ),
+        _memory(prepared),
+        Derived(
+            name="num_parameters",
+            value=float(prepared.job.model.num_parameters),
+            unit="",
+            formula=f"weights of the model, shape from {prepared.model_source}",
+        ),
+    )
+    return {quantity.name: quantity for quantity in found}
+
+
+def _interruptions(job: JobOutcome, plan: Plan, prepared: Prepared) -> tuple[Derived, ...]:
+    reliability = prepared.scenario.reliability
+    if isinstance(reliability, str):
+        return ()
+    failures = Input("node failures per 1000 node-days", reliability.node_failures_per_1000_node_days)
+    interval = (plan.interval,) if plan.interval is not None else ()
+    return (
+        Derived(
+            name="checkpoint_s",
+            value=job.checkpoint_s,
+            unit="s",
+            formula="time that saving stops the job",
+            inputs=interval,
+        ),
+        Derived(
+            name="lost_s",
+            value=job.lost_s,
+            unit="s",
+            formula="work undone by failures, and until they were noticed",
+            inputs=(failures,),
+        ),
+        Derived(
+            name="restart_s",
+            value=job.restart_s,
+            unit="s",
+            formula="restarts x restart time",
+            inputs=(Input("reliability.restart", reliability.restart),),
+        ),
+        Derived(
+            name="waiting_s",
+            value=job.waiting_s,
+            unit="s",
+            formula="no spare node left",
+            inputs=(Input("reliability.repair", reliability.repair),),
+        ),
+    )
+
+
+def _utilisation(prepared: Prepared, step: Derived, num_devices: Derived) -> tuple[Derived, Derived]:
+    peak = peak_input(prepared)
+    phases = prepared.phases
+    steps = sum(phase.num_steps for phase in phases)
+    model = sum(phase.num_steps * float(phase.estimate.model_flop_per_step) for phase in phases) / steps
+    hardware = sum(phase.num_steps * float(phase.estimate.hardware_flop_per_step) for phase in phases) / steps
+    available = step.value * num_devices.value * float(peak.number)
+    return (
+        Derived(
+            name="mfu",
+            value=model / available,
+            unit="",
+            formula="model FLOP (6 N + 12 L a s per token, full attention, no recomputation, less what a "
+            "method skips) / (step_time x num_devices x dense peak)",
+            inputs=(step, num_devices, peak),
+        ),
+        Derived(
+            name="hfu",
+            value=hardware / available,
+            unit="",
+            formula="model FLOP with recomputation added / (step_time x num_devices x dense peak)",
+            inputs=(step, num_devices, peak),
+        ),
+    )
+
+
+def _memory(prepared: Prepared) -> Derived:
+    memory = prepared.plain.memory
+    return Derived(
+        name="memory_bytes",
+        value=float(memory.total_bytes),
+        unit="byte",
+        formula="weights + gradients + optimizer + activations + workspace of the fullest accelerator",
+        inputs=tuple(
+            Derived(
+                name=f"{part}_bytes", value=float(getattr(memory, f"{part}_bytes")), unit="byte", formula=how
+            )
+            for part, how in (
+                ("weights", "weights on one accelerator x bytes"),
+                ("gradients", "weights on one accelerator x 4 bytes"),
+                ("optimizer", "weights on one accelerator x 12 bytes, shared by ZeRO"),
+                ("activations", "Korthikanti et al. 2022 per kind of tensor, micro-batches in flight"),
+                ("workspace", "context, collective buffers, allocator"),
+            )
+        ),
+    )
+
+
+def energy_quantities(prepared: Prepared, outcome: Outcome) -> dict[str, Derived]:
+    """Energy by scope, and mean power; empty where no power is known."""
+    if not prepared.machine.knows_power:
+        return {}
+    pue = prepared.scenario.site.cooling.pue
+    scopes = energy_scopes(outcome.ledger, pue)
+    power = _power_inputs(prepared)
+    found: dict[str, Derived] = {}
+    for scope, energy in scopes.items():
+        name = f"energy_{scope}_j"
+        found[name] = _sourced_below(energy, power)
+    mean = found["energy_facility_j"]
+    found["power_facility_mean_w"] = Derived(
+        name="power_facility_mean_w",
+        value=mean.value / outcome.end_s,
+        unit="W",
+        formula="energy_facility / duration",
+        inputs=(mean,),
+    )
+    return found
+
+
+def _sourced_below(energy: Derived, power: dict[str, tuple[Input, ...]]) -> Derived:
+    """The same tree with the powers of a component under it."""
+    inputs = tuple(
+        _sourced_below(below, power) if isinstance(below, Derived) else below for below in energy.inputs
+    )
+    if not inputs:
+        inputs = next((found for component, found in power.items() if component in energy.name), ())
+    return Derived(
+        name=energy.name, value=energy.value, unit=energy.unit, formula=energy.formula, inputs=inputs
+    )
+
+
+def _power_inputs(prepared: Prepared) -> dict[str, tuple[Input, ...]]:
+    machine = prepared.machine
+    profile, name = machine.accelerator.power, machine.accelerator.name
+    assumed = prepared.scenario.cluster.assume.power_limit
+    limits: tuple[Sourced, ...] = (profile.limit,) if profile.limit is not None else (assumed or ())
+    board = [Input(f"{name} power limit", limit) for limit in limits]
+    for doing in ("compute", "memory", "communication", "waiting"):
+        board.append(Input(f"{name} power, {doing}, of the limit", getattr(profile.by_phase, doing)))
+    if profile.idle is not None:
+        board.append(Input(f"{name} idle power", profile.idle))
+    host, port = machine.node.host_load, machine.network.port_power
+    return {
+        "accelerator": tuple(board),
+        "host": (Input(f"{machine.node.name} host power", host),) if host is not None else (),
+        "network": (Input(f"{machine.network.name} power per endpoint", port),) if port is not None else (),
+    }
+
+
+def money_quantities(lines: Sequence[CostLine], tokens: Sourced) -> dict[str, Derived]:
+    """The bill, its lines, and the price of a million tokens; empty without lines."""
+    if not lines:
+        return {}
+    total = total_cost(lines)
+    per_token = Derived(
+        name="cost_per_million_tokens_usd",
+        value=total.value / (float(tokens) / 1e6),
+        unit="USD",
+        formula="cost_total / tokens, in millions",
+        inputs=(total, Input("workload.tokens", tokens)),
+    )
+    return {
+        **{line.amount.name: line.amount for line in lines},
+        "cost_total_usd": total,
+        "cost_per_million_tokens_usd": per_token,
+    }
+
+
+def carbon_quantities(
+    operational: Sequence[CarbonLine], embodied: Sequence[CarbonLine]
+) -> dict[str, Derived]:
+    """Greenhouse gas: the average account with embodied, the marginal one alone; never added together."""
+    found = {line.amount.name: line.amount for line in (*operational, *embodied)}
+    marginal = [line for line in operational if line.basis is Basis.MARGINAL]
+    average = [line for line in operational if line.basis is not Basis.MARGINAL]
+    if average:
+        found["carbon_total_kgco2e"] = total_carbon([*average, *embodied])
+    elif marginal:
+        found["carbon_total_kgco2e"] = total_carbon(marginal)
+    return found

@@ -1,0 +1,104 @@
+"""What a run of a scenario gives: quantities that explain themselves, the ledger, the bill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simtool.config.scenario import Layout, Scenario
+from simtool.provenance import Derived
+from simtool.step.estimate import StepEstimate
+
+if TYPE_CHECKING:
+    from simtool.account.costs import CostLine
+    from simtool.config.load import LoadedScenario
+    from simtool.sim.run import Outcome
+    from simtool.workload.transformer import Transformer
+
+HEADLINE = (
+    "duration_s",
+    "accelerator_hours",
+    "energy_facility_j",
+    "cost_total_usd",
+    "carbon_total_kgco2e",
+)
+"""The quantities that a planner, a finance lead and a sustainability officer ask for first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseEstimate:
+    """The step estimate of one stretch of training: methods may change with progress."""
+
+    progress: tuple[float, float]
+    num_steps: int
+    estimate: StepEstimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A published figure beside the prediction."""
+
+    name: str
+    """Name of the quantity, a key of `Result.quantities`."""
+    unit: str
+    predicted: float
+    observed: float
+    kind: str
+    """metered, published, accounting or recalled."""
+    source: str
+
+    @property
+    def scored(self) -> bool:
+        """Energy and carbon count only where a meter was read; time counts unless recalled."""
+        if self.name.startswith(("energy", "carbon")):
+            return self.kind == "metered"
+        return self.kind in ("metered", "published")
+
+    @property
+    def error_frac(self) -> float:
+        """(predicted - observed) / observed."""
+        return (self.predicted - self.observed) / self.observed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The answer to one scenario."""
+
+    loaded: LoadedScenario
+    model: Transformer
+    layout: Layout
+    """As executed; chosen by simtool for ``layout: auto``."""
+    num_devices: int
+    """Accelerators that the job works on, spares not counted."""
+    global_batch: int
+    """Sequences in one step, as executed."""
+    phases: tuple[PhaseEstimate, ...]
+    outcome: Outcome
+    costs: tuple[CostLine, ...]
+    quantities: dict[str, Derived]
+    intervals: dict[str, tuple[float, float, float]]
+    """p10, p50, p90 over seeds, by quantity; empty with one seed."""
+    ranges: dict[str, tuple[float, float]]
+    """Lowest and highest value under the scenario's `assume`; empty without."""
+    notes: tuple[str, ...]
+    """Assumptions, transfers, roundings: what a reader must know."""
+    observed: tuple[Comparison, ...]
+    reference: Result | None
+    """The same scenario without its method; None where no method is used."""
+    profile_digests: dict[str, str]
+    """SHA-256 of every profile that went in, by ``kind/name``."""
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario that was run."""
+        return self.loaded.scenario
+
+    def value(self, name: str) -> float:
+        """The value of one quantity in the unit of its name."""
+        return self.quantities[name].value
+
+    def surviving_frac(self, name: str) -> float | None:
+        """Saving of the method in one quantity, relative to the run without it; None without a method."""
+        if self.reference is None:
+            return None
+        return 1.0 - self.value(name) / self.reference.value(name)

@@ -1,0 +1,227 @@
+"""One scenario, from its file to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from simtool.account.carbon import CarbonLine, carbon_embodied, carbon_operational, embodied_notes
+from simtool.account.costs import CostLine, electricity_cost, rent_cost
+from simtool.account.defaults import economics
+from simtool.account.own import Hardware, own_cost
+from simtool.account.site import site_signals
+from simtool.config.load import LoadedScenario
+from simtool.config.scenario import Own, Rent
+from simtool.profiles.find import ProfileLibrary
+from simtool.provenance import Derived
+from simtool.result.plan import Plan, build_plan
+from simtool.result.prepare import Prepared, prepare
+from simtool.result.quantities import (
+    carbon_quantities,
+    energy_quantities,
+    money_quantities,
+    time_quantities,
+)
+from simtool.result.result import Comparison, Result
+from simtool.sim.run import Outcome, simulate
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the fraction done."""
+
+OBSERVABLES = (
+    ("accelerator_hours", "accelerator_hours", "h"),
+    ("step_time", "step_time_s", "s"),
+    ("duration", "duration_s", "s"),
+    ("energy", "energy_facility_j", "J"),
+    ("carbon", "carbon_total_kgco2e", "kgCO2e"),
+    ("goodput", "goodput_frac", ""),
+    ("interruptions", "num_failures", ""),
+)
+"""Field of ``observed``, the quantity it is compared with, its unit."""
+
+
+def run(
+    loaded: LoadedScenario,
+    library: ProfileLibrary,
+    *,
+    seeds: int = 1,
+    progress: Progress | None = None,
+) -> Result:
+    """Simulate a scenario, with its method and without.
+
+    Args:
+        loaded: the scenario.
+        library: where profiles are found.
+        seeds: number of runs that differ in their random numbers; more than one gives intervals.
+        progress: told what is being done.
+
+    Raises:
+        InputError: the scenario does not fit together.
+        InfeasibleError: no memory, no layout, or failures faster than progress.
+    """
+    prepared = prepare(loaded, library)
+    result = _result(prepared, progress)
+    if prepared.effect is not None:
+        plain = prepare(loaded, library, with_method=False, layouts=prepared.layouts)
+        result = replace(result, reference=_result(plain, progress))
+    if seeds > 1:
+        result = replace(result, intervals=_intervals(prepared, result, seeds, progress))
+    assumed = prepared.scenario.cluster.assume.power_limit
+    if assumed is not None and prepared.machine.accelerator.power.limit is None:
+        result = replace(result, ranges=_ranges(loaded, library, prepared))
+    return result
+
+
+def _result(prepared: Prepared, progress: Progress | None) -> Result:
+    plan = build_plan(prepared)
+    outcome = _simulated(prepared, plan, 0, progress)
+    costs, operational, embodied, notes = _accounts(prepared, outcome)
+    quantities = _quantities(prepared, plan, outcome, costs, operational, embodied)
+    return Result(
+        loaded=prepared.loaded,
+        model=prepared.job.model,
+        layout=prepared.layout,
+        num_devices=int(prepared.layouts.num_devices),
+        global_batch=int(prepared.layouts.global_batch),
+        phases=prepared.phases,
+        outcome=outcome,
+        costs=costs,
+        quantities=quantities,
+        intervals={},
+        ranges={},
+        notes=(*prepared.notes, *notes),
+        observed=_compare(prepared, quantities),
+        reference=None,
+        profile_digests=prepared.profile_digests,
+    )
+
+
+def _simulated(prepared: Prepared, plan: Plan, run_index: int, progress: Progress | None) -> Outcome:
+    name = prepared.scenario.name if prepared.effect is None else f"{prepared.scenario.name}, with method"
+
+    def report(fraction: float) -> None:
+        if progress is not None:
+            progress(f"simulating {name}", fraction)
+
+    return simulate(
+        (plan.job,),
+        plan.cluster,
+        plan.checkpoint,
+        plan.failures,
+        seed=prepared.scenario.seed,
+        run=run_index,
+        progress=report,
+    )
+
+
+def _accounts(
+    prepared: Prepared, outcome: Outcome
+) -> tuple[tuple[CostLine, ...], tuple[CarbonLine, ...], tuple[CarbonLine, ...], list[str]]:
+    """Cost lines, carbon of electricity, carbon of making the hardware, and what they leave open."""
+    scenario, machine, ledger = prepared.scenario, prepared.machine, outcome.ledger
+    site = scenario.site
+    signals = site_signals(site, outcome.end_s, prepared.loaded.path.parent)
+    hardware = Hardware(accelerator=machine.accelerator, node=machine.node)
+    terms = scenario.economics
+    notes: list[str] = list(embodied_notes(hardware))
+    if not machine.knows_power:
+        notes.append(
+            f"{machine.accelerator.name} publishes no power: energy, its cost and its carbon are left out; "
+            "assume a range with cluster.assume.power_limit: [LOW W, HIGH W]"
+        )
+    costs: tuple[CostLine, ...] = ()
+    if isinstance(terms, Rent):
+        costs = rent_cost(ledger, terms.price, terms.money)
+    elif machine.knows_power:
+        costs = (
+            *own_cost(ledger, terms, hardware),
+            *electricity_cost(ledger, signals.price, site.cooling.pue, terms.money),
+        )
+    operational: tuple[CarbonLine, ...] = ()
+    if machine.knows_power:
+        operational = tuple(carbon_operational(ledger, signal, site.cooling.pue) for signal in signals.carbon)
+    if isinstance(terms, Own):
+        lifetime, utilisation = terms.lifetime, terms.utilisation
+    else:
+        lifetime, utilisation = economics().hardware_lifetime, economics().utilisation
+    embodied = carbon_embodied(ledger, hardware, lifetime, utilisation)
+    return costs, operational, embodied, notes
+
+
+def _quantities(
+    prepared: Prepared,
+    plan: Plan,
+    outcome: Outcome,
+    costs: tuple[CostLine, ...],
+    operational: tuple[CarbonLine, ...],
+    embodied: tuple[CarbonLine, ...],
+) -> dict[str, Derived]:
+    return {
+        **time_quantities(prepared, plan, outcome),
+        **energy_quantities(prepared, outcome),
+        **money_quantities(costs, prepared.scenario.workload.tokens),
+        **carbon_quantities(operational, embodied),
+    }
+
+
+def _values(prepared: Prepared, run_index: int) -> dict[str, float]:
+    plan = build_plan(prepared)
+    outcome = _simulated(prepared, plan, run_index, None)
+    costs, operational, embodied, _ = _accounts(prepared, outcome)
+    quantities = _quantities(prepared, plan, outcome, costs, operational, embodied)
+    return {name: quantity.value for name, quantity in quantities.items()}
+
+
+def _intervals(
+    prepared: Prepared, first: Result, seeds: int, progress: Progress | None
+) -> dict[str, tuple[float, float, float]]:
+    """p10, p50 and p90 over runs 0 to seeds - 1; run 0 is the result itself."""
+    runs = [{name: quantity.value for name, quantity in first.quantities.items()}]
+    for index in range(1, seeds):
+        if progress is not None:
+            progress(f"run {index + 1} of {seeds}", index / seeds)
+        runs.append(_values(prepared, index))
+    intervals = {}
+    for name in runs[0]:
+        p10, p50, p90 = np.percentile([values[name] for values in runs], [10, 50, 90])
+        intervals[name] = (float(p10), float(p50), float(p90))
+    return intervals
+
+
+def _ranges(
+    loaded: LoadedScenario, library: ProfileLibrary, prepared: Prepared
+) -> dict[str, tuple[float, float]]:
+    """Quantities at both ends of the assumed power."""
+    low, high = (
+        _values(prepare(loaded, library, assumed_power=end, layouts=prepared.layouts), 0) for end in (0, 1)
+    )
+    return {
+        name: (min(low[name], high[name]), max(low[name], high[name]))
+        for name in low
+        if low[name] != high[name]
+    }
+
+
+def _compare(prepared: Prepared, quantities: dict[str, Derived]) -> tuple[Comparison, ...]:
+    observed = prepared.scenario.observed
+    if observed is None:
+        return ()
+    found = []
+    for field, name, unit in OBSERVABLES:
+        value = getattr(observed, field)
+        if value is None or name not in quantities:
+            continue
+        source = getattr(value, "source", "") or observed.source
+        found.append(
+            Comparison(
+                name=name,
+                unit=unit,
+                predicted=quantities[name].value,
+                observed=float(value),
+                kind=observed.kind,
+                source=source,
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,113 @@
+"""The run as a trace that ui.perfetto.dev and chrome://tracing open: states, events, power.
+
+The trace-event format counts in microseconds since the scenario's start. Slices are what each job
+does, instants are failures and whatever else the simulator reports, counters are the devices that no
+job holds and the power of every component.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simtool.ledger import COMPONENTS, Ledger
+from simtool.result.result import Result
+from simtool.result.summary import rounded
+
+MICROSECONDS_PER_SECOND = 1e6
+CLUSTER = 1
+"""Number of the one process of the trace."""
+Event = dict[str, Any]
+
+
+def write_timeline(path: Path, result: Result) -> None:
+    """Write the trace of a result, compressed, without the time of writing."""
+    trace = {
+        "displayTimeUnit": "ms",
+        "otherData": {"scenario": result.scenario.name, "start": result.scenario.site.start.isoformat()},
+        "traceEvents": list(trace_events(result)),
+    }
+    text = json.dumps(trace, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    with path.open("wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+        packed.write(text.encode())
+
+
+def trace_events(result: Result) -> Iterator[Event]:
+    """All events of the trace: names of tracks, slices, instants, counters."""
+    ledger = result.outcome.ledger
+    yield _named("process_name", result.scenario.name)
+    tracks = {job: number for number, job in enumerate(ledger.jobs, start=1)}
+    for job, number in tracks.items():
+        yield _named("thread_name", job, number)
+    segments = ledger.segments()
+    yield from _slices(segments, tracks)
+    yield from _instants(result, tracks)
+    yield from _waiting_devices(segments)
+    yield from _power(ledger)
+
+
+def _named(what: str, name: str, track: int = 0) -> Event:
+    return {"ph": "M", "pid": CLUSTER, "tid": track, "name": what, "args": {"name": name}}
+
+
+def _slices(segments: dict[str, NDArray[Any]], tracks: dict[str, int]) -> Iterator[Event]:
+    columns = (segments[name].tolist() for name in ("t0_s", "t1_s", "job", "pattern", "num_devices"))
+    for begin_s, end_s, job, pattern, num_devices in zip(*columns, strict=True):
+        if job in tracks:
+            yield {
+                "ph": "X",
+                "pid": CLUSTER,
+                "tid": tracks[job],
+                "name": pattern,
+                "ts": _time(begin_s),
+                "dur": _time(end_s - begin_s),
+                "args": {"num_devices": num_devices},
+            }
+
+
+def _instants(result: Result, tracks: dict[str, int]) -> Iterator[Event]:
+    for event in result.outcome.events:
+        yield {
+            "ph": "i",
+            "s": "t",
+            "pid": CLUSTER,
+            "tid": tracks.get(event.job, 0),
+            "name": event.kind,
+            "ts": _time(event.time_s),
+            "args": {} if event.node is None else {"node": event.node},
+        }
+
+
+def _waiting_devices(segments: dict[str, NDArray[Any]]) -> Iterator[Event]:
+    """Counters of the devices that no job holds, by what they do."""
+    free = segments["job"] == ""
+    for pattern in dict.fromkeys(segments["pattern"][free].tolist()):
+        mine = free & (segments["pattern"] == pattern)
+        times = np.unique(np.concatenate((segments["t0_s"][mine], segments["t1_s"][mine])))
+        change = np.zeros(len(times))
+        np.add.at(change, np.searchsorted(times, segments["t0_s"][mine]), segments["num_devices"][mine])
+        np.add.at(change, np.searchsorted(times, segments["t1_s"][mine]), -segments["num_devices"][mine])
+        for time_s, devices in zip(times.tolist(), np.cumsum(change).tolist(), strict=True):
+            yield _counter(f"devices {pattern}", time_s, {"devices": int(devices)})
+
+
+def _power(ledger: Ledger) -> Iterator[Event]:
+    times = ledger.breakpoints_s.tolist()
+    by_component = [ledger.power_w(component=component).tolist() for component in COMPONENTS]
+    for index, time_s in enumerate(times):
+        watts = [rounded(power[index]) if index < len(power) else 0.0 for power in by_component]
+        yield _counter("IT power (W)", time_s, dict(zip(COMPONENTS, watts, strict=True)))
+
+
+def _counter(name: str, time_s: float, values: dict[str, float]) -> Event:
+    return {"ph": "C", "pid": CLUSTER, "tid": 0, "name": name, "ts": _time(time_s), "args": values}
+
+
+def _time(seconds: float) -> float:
+    return rounded(seconds * MICROSECONDS_PER_SECOND)

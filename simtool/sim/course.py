@@ -1,0 +1,301 @@
+"""What a job would do if nothing failed: steps and checkpoints, as arithmetic instead of events.
+
+A `Course` belongs to a job: where its checkpoints lie. An `Attempt` is the course from one durable state
+and one moment on, to be cut at the moment at which a failure ends it.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from simtool.ledger import Pattern, lost
+from simtool.ledger.sums import FloatArray
+from simtool.sim.plan import CheckpointPlan, JobPlan
+
+ROUNDING_STEPS = 1e-9
+"""A write that ends this fraction of a step after a step ends with it."""
+
+
+class Stretch(NamedTuple):
+    """One interval in which a job followed one pattern."""
+
+    t0_s: float
+    t1_s: float
+    pattern: Pattern
+
+
+class Series(NamedTuple):
+    """Many such intervals, in order."""
+
+    t0_s: FloatArray
+    t1_s: FloatArray
+    pattern: Pattern
+
+
+class Span(NamedTuple):
+    """Equal periods one after the other: `stride` steps of one phase, then a stop of `stop_s`.
+
+    Period i, from 0, begins at t0_s + i x (work_s + stop_s).
+    """
+
+    t0_s: float
+    first_step: int
+    stride: int
+    num_periods: int
+    phase: int
+    work_s: float
+    """Of one period."""
+    stop_s: float
+    durable_after_s: float
+    """From the begin of a period until the state at the end of its work is durable; inf: never."""
+
+    @property
+    def period_s(self) -> float:
+        """Work and stop."""
+        return self.work_s + self.stop_s
+
+    @property
+    def end_s(self) -> float:
+        """Of the last period."""
+        return self.t0_s + self.num_periods * self.period_s
+
+    def num_whole_by(self, time_s: float) -> int:
+        """Number of periods that have ended by `time_s`."""
+        num = min(max(math.floor((time_s - self.t0_s) / self.period_s), 0), self.num_periods)
+        while num < self.num_periods and self.t0_s + (num + 1) * self.period_s <= time_s:
+            num += 1
+        while num > 0 and self.t0_s + num * self.period_s > time_s:
+            num -= 1
+        return num
+
+    def num_durable_by(self, time_s: float) -> int:
+        """Number of periods whose work is saved by `time_s`."""
+        if self.durable_after_s == math.inf:
+            return 0
+        whole = self.num_whole_by(time_s)
+        while whole > 0 and self.t0_s + (whole - 1) * self.period_s + self._drained_after_s > time_s:
+            whole -= 1
+        return whole
+
+    @property
+    def _drained_after_s(self) -> float:
+        """As `durable_after_s`, minus infinity where a state is durable as soon as its period ends."""
+        return self.durable_after_s if self.durable_after_s > self.period_s else -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What came of an attempt until it was cut."""
+
+    stretches: tuple[Stretch, ...]
+    series: tuple[Series, ...]
+    """Regular work and stops; with `stretches`, all that was done, in no order of time."""
+    durable_step: int
+    """Steps whose work is saved."""
+    num_checkpoints: int
+    """Checkpoints of this attempt that became durable."""
+    activity: Pattern
+    """What was going on at the cut."""
+
+
+class Course:
+    """The steps of a job and where its checkpoints lie, from any durable state on."""
+
+    def __init__(self, job: JobPlan, checkpoint: CheckpointPlan, restart_pattern: Pattern) -> None:
+        self.checkpoint, self.restart_pattern = checkpoint, restart_pattern
+        self.patterns = tuple(phase.pattern for phase in job.phases)
+        self.lost_patterns = tuple(lost(pattern) for pattern in self.patterns)
+        self.step_times_s = tuple(phase.step_time_s for phase in job.phases)
+        self._ends: list[int] = []
+        self._begins: list[int] = []
+        self._begin_work_s: list[float] = []
+        step = 0
+        lengths_s: list[float] = []
+        for phase in job.phases:
+            self._begins.append(step)
+            self._begin_work_s.append(math.fsum(lengths_s))
+            step += phase.num_steps
+            self._ends.append(step)
+            lengths_s.append(phase.work_s)
+        self.num_steps = step
+        self.total_work_s = math.fsum(lengths_s)
+        self.strides = tuple(self._stride(step_time_s) for step_time_s in self.step_times_s)
+
+    def _stride(self, step_time_s: float) -> int:
+        """Whole steps between two checkpoints inside a phase."""
+        if self.checkpoint.interval_s is None:
+            return self.num_steps
+        nearest = math.floor(min(self.checkpoint.interval_s, self.total_work_s) / step_time_s + 0.5)
+        writing = math.ceil(min(self._drain_s, self.total_work_s) / step_time_s - ROUNDING_STEPS)
+        return min(max(1, nearest, writing), self.num_steps)
+
+    @property
+    def _drain_s(self) -> float:
+        """Time that a write goes on while training goes on."""
+        return self.checkpoint.durable_s - self.checkpoint.stop_s
+
+    def work_s(self, step: int) -> float:
+        """Time of the steps before `step`, without any interruption."""
+        phase = self._phase(step)
+        return self._begin_work_s[phase] + (step - self._begins[phase]) * self.step_times_s[phase]
+
+    def _phase(self, step: int) -> int:
+        """The phase in which `step` lies; the last one for the end."""
+        return min(bisect_right(self._ends, step), len(self._ends) - 1)
+
+    def _position(self, work_s: float) -> float:
+        """Steps, as a real number, that take `work_s`."""
+        phase = bisect_right(self._begin_work_s, work_s) - 1
+        return self._begins[phase] + (work_s - self._begin_work_s[phase]) / self.step_times_s[phase]
+
+    def _due(self, step: int) -> int:
+        """Where the checkpoint after one at `step` lies, if phases change in between."""
+        interval_s = min(self.checkpoint.interval_s or 0.0, self.total_work_s)
+        drain_s = min(self._drain_s, self.total_work_s)
+        nearest = math.floor(self._position(self.work_s(step) + interval_s) + 0.5)
+        written = math.ceil(self._position(self.work_s(step) + drain_s) - ROUNDING_STEPS)
+        return min(max(step + 1, nearest, written), self.num_steps)
+
+    def attempt(self, step: int, start_s: float, restart_s: float) -> Attempt:
+        """The course from the durable state `step`, begun at `start_s` with a restart of `restart_s`."""
+        spans: list[Span] = []
+        work_from_s = start_s + restart_s
+        now_s, previous = work_from_s, None
+        while step < self.num_steps:
+            phase = self._phase(step)
+            stride = self.strides[phase]
+            end = self._ends[phase]
+            room = end - 1 - step  # a checkpoint at a phase's end depends on the steps behind it
+            if self.checkpoint.interval_s is None:
+                spans.append(self._span(now_s, step, end - step, 1, phase, None))
+                step = end
+            elif room >= stride:
+                spans.append(self._span(now_s, step, stride, room // stride, phase, self.checkpoint.stop_s))
+                step += room // stride * stride
+                previous = step
+            else:
+                spans += self._across(now_s, step, previous)
+                step = previous = self._due(step)
+            now_s = spans[-1].end_s
+        return Attempt(course=self, start_s=start_s, work_from_s=work_from_s, spans=tuple(spans))
+
+    def _across(self, now_s: float, step: int, previous: int | None) -> list[Span]:
+        """Work up to the next checkpoint, phase by phase, and that checkpoint."""
+        due = self._due(step)
+        stop_s = self.checkpoint.stop_s
+        if due == self.num_steps:
+            # The job waits for its last checkpoint, which waits for a write that is still under way.
+            written_s = 0.0 if previous is None else self.work_s(due) - self.work_s(previous)
+            under_way_s = 0.0 if previous is None else max(0.0, self._drain_s - written_s)
+            stop_s = self.checkpoint.durable_s + under_way_s
+        spans = []
+        while step < due:
+            phase = self._phase(step)
+            upto = min(self._ends[phase], due)
+            spans.append(self._span(now_s, step, upto - step, 1, phase, stop_s if upto == due else None))
+            now_s, step = spans[-1].end_s, upto
+        return spans
+
+    def _span(
+        self, t0_s: float, step: int, stride: int, count: int, phase: int, stop_s: float | None
+    ) -> Span:
+        """Periods with a stop of `stop_s` for a checkpoint each, or without a checkpoint (None)."""
+        work_s = stride * self.step_times_s[phase]
+        if stop_s is None:
+            return Span(t0_s, step, stride, count, phase, work_s, 0.0, math.inf)
+        durable_after_s = work_s + max(stop_s, self.checkpoint.durable_s)
+        return Span(t0_s, step, stride, count, phase, work_s, stop_s, durable_after_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A course with its times: a restart, then spans."""
+
+    course: Course
+    start_s: float
+    work_from_s: float
+    spans: tuple[Span, ...]
+
+    @property
+    def end_s(self) -> float:
+        """When all is done, if nothing fails."""
+        return self.spans[-1].end_s
+
+    def cut(self, time_s: float) -> Cut:
+        """What had come of the attempt by `time_s`: work that is saved, work that is lost, stops."""
+        restart = Stretch(self.start_s, min(self.work_from_s, time_s), self.course.restart_pattern)
+        stretches, series = [restart], list[Series]()
+        begun = [span for span in self.spans if span.t0_s < time_s]
+        durable_step, num_checkpoints = self.spans[0].first_step, 0
+        for span in begun:
+            num = span.num_durable_by(time_s)
+            num_checkpoints += num
+            if num:
+                durable_step = span.first_step + num * span.stride
+        if time_s >= self.end_s:
+            durable_step = self.course.num_steps
+        for span in begun:
+            whole = span.num_whole_by(time_s)
+            useful = min(max((durable_step - span.first_step) // span.stride, 0), whole)
+            if span.stop_s == 0.0:
+                stretches += self._merged(span, useful, whole)
+            elif whole:
+                series += self._periods(span, useful, whole)
+            if whole < span.num_periods:
+                stretches += self._unfinished(span, whole, time_s)
+        return Cut(
+            stretches=tuple(stretch for stretch in stretches if stretch.t1_s > stretch.t0_s),
+            series=tuple(_real(intervals) for intervals in series if len(intervals.t0_s)),
+            durable_step=durable_step,
+            num_checkpoints=num_checkpoints,
+            activity=self._activity(time_s),
+        )
+
+    def _activity(self, time_s: float) -> Pattern:
+        if time_s <= self.work_from_s and self.work_from_s > self.start_s:
+            return self.course.restart_pattern
+        span = self.spans[max(bisect_right(self.spans, time_s, key=lambda span: span.t0_s) - 1, 0)]
+        into_period_s = time_s - (span.t0_s + span.num_whole_by(time_s) * span.period_s)
+        if into_period_s > span.work_s:
+            return self.course.checkpoint.pattern
+        return self.course.patterns[span.phase]
+
+    def _merged(self, span: Span, useful: int, whole: int) -> tuple[Stretch, Stretch]:
+        """Whole periods without stops: the useful ones, the lost ones."""
+        useful_until_s = span.t0_s + useful * span.period_s
+        return (
+            Stretch(span.t0_s, useful_until_s, self.course.patterns[span.phase]),
+            Stretch(useful_until_s, span.t0_s + whole * span.period_s, self.course.lost_patterns[span.phase]),
+        )
+
+    def _periods(self, span: Span, useful: int, whole: int) -> tuple[Series, Series, Series]:
+        """Whole periods with stops: useful work, lost work, stops."""
+        edges_s = span.t0_s + np.arange(whole + 1, dtype=np.float64) * span.period_s
+        stops_s = np.minimum(edges_s[:-1] + span.work_s, edges_s[1:])
+        return (
+            Series(edges_s[:useful], stops_s[:useful], self.course.patterns[span.phase]),
+            Series(edges_s[useful:-1], stops_s[useful:], self.course.lost_patterns[span.phase]),
+            Series(stops_s, edges_s[1:], self.course.checkpoint.pattern),
+        )
+
+    def _unfinished(self, span: Span, whole: int, time_s: float) -> tuple[Stretch, Stretch]:
+        """The period that was cut: lost work, a stop in vain."""
+        begin_s = span.t0_s + whole * span.period_s
+        stop_s = min(begin_s + span.work_s, time_s)
+        return (
+            Stretch(begin_s, stop_s, self.course.lost_patterns[span.phase]),
+            Stretch(stop_s, time_s, self.course.checkpoint.pattern),
+        )
+
+
+def _real(intervals: Series) -> Series:
+    """Without intervals that rounding left without length."""
+    keep = intervals.t1_s > intervals.t0_s
+    if keep.all():
+        return intervals
+    return Series(intervals.t0_s[keep], intervals.t1_s[keep], intervals.pattern)

@@ -1,0 +1,1 @@
+"""One training step priced: a model, a layout and a machine become seconds, joules and bytes."""

@@ -1,0 +1,116 @@
+"""From the seconds of layers, edges and messages to the wall time of a step, by part.
+
+A stage works through its micro-batches one after the other; the fullest stage sets the pace; the
+others' time of one micro-batch, forward and backward, is the bubble, divided by the virtual stages
+of an interleaved schedule (Narayanan et al. 2021, arXiv 2104.04473, section 2.2)::
+
+    step = m * fullest + bubble * (sum over the other stages) / vpp
+           + exposed gradients + optimizer + host, times (1 + straggler * log2(nodes))
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simtool.layout.layouts import Layouts, split_stages
+from simtool.profiles.schema import Software
+from simtool.step.communication import Communication
+from simtool.step.estimate import STEP_PARTS
+from simtool.step.price import Seconds
+from simtool.stepgraph import Number, Scope
+from simtool.workload.transformer import Transformer
+
+FLOOR_NORM = 4.0
+"""Exponent with which device time and the host's launch floor join: nearly the larger of the two."""
+DEVICE_PARTS = ("forward", "backward_input", "backward_weight", "recompute", "data")
+RECOMPUTE_FLOOR = 1.0 / 3.0
+"""A full repetition of the forward pass adds a third to what the host launches for forward and backward."""
+
+Parts = dict[str, Number]
+
+
+def step_parts(
+    model: Transformer,
+    layouts: Layouts,
+    device: dict[Scope, Seconds],
+    messages: Communication,
+    software: Software,
+    *,
+    recompute: str,
+    gradient_frac: float,
+    num_nodes: Number,
+) -> Parts:
+    """Wall time of one step by part; keys `STEP_PARTS`."""
+    m, pp, vpp = layouts.num_micro_batches, layouts.pp, layouts.vpp
+    passes = 3.0 if recompute == "full" else 2.0
+    tp_exposed, pp_exposed = float(software.tp_exposed), float(software.pp_exposed)
+    layer = _device_parts(device[Scope.LAYER])
+    layer["tensor_communication"] = passes * messages.tensor_layer_pass_s * tp_exposed
+    layer["launch"] = _launch_wait(layer, layouts, software, recompute)
+    embedding = _device_parts(device[Scope.EMBEDDING])
+    head = _device_parts(device[Scope.HEAD])
+    for edge in (embedding, head):
+        edge["tensor_communication"] = messages.tensor_edge_s * tp_exposed
+
+    stages = split_stages(model, pp, vpp)
+    single = np.asarray(pp == 1)
+    first = _stage(layer, stages.first, embedding, {key: np.where(single, head[key], 0.0) for key in head})
+    middle = _stage(layer, stages.middle)
+    last = _stage(layer, stages.last, head, {key: np.where(single, embedding[key], 0.0) for key in embedding})
+    totals = np.stack(np.broadcast_arrays(*(sum(stage.values()) for stage in (first, middle, last))))
+    has_middle = np.asarray(pp > 2)
+    totals[1] = np.where(has_middle, totals[1], 0.0)
+    fullest = np.argmax(totals, axis=0)
+    pace = np.max(totals, axis=0)
+    others = np.where(single, 0.0, totals[0] + totals[2] + (pp - 2.0) * totals[1] - pace)
+
+    parts: Parts = dict.fromkeys(STEP_PARTS, 0.0)
+    for key in first:
+        parts[key] = m * np.choose(fullest, np.broadcast_arrays(first[key], middle[key], last[key]))
+    hops = 2.0 * messages.pipeline_hop_s
+    parts["pipeline_communication"] = m * vpp * hops * pp_exposed + (pp - 1.0) * hops
+    parts["bubble"] = float(software.bubble) * others / vpp
+    parts["data_communication"] = _exposed_gradients(parts, m, messages, software) * gradient_frac
+    parts["optimizer"] = device[Scope.STEP].total()
+    parts["host"] = float(software.step_constant)
+    so_far: Number = 0.0
+    for seconds in parts.values():
+        so_far = so_far + seconds
+    parts["straggler"] = so_far * float(software.straggler) * np.log2(np.maximum(num_nodes, 1.0))
+    return parts
+
+
+def _device_parts(seconds: Seconds) -> Parts:
+    return {part: seconds.total(part) for part in DEVICE_PARTS} | {"tensor_communication": 0.0, "launch": 0.0}
+
+
+def _stage(layer: Parts, num_layers: Number, *edges: Parts) -> Parts:
+    return {key: num_layers * layer[key] + sum((edge[key] for edge in edges), 0.0) for key in layer}
+
+
+def _launch_wait(layer: Parts, layouts: Layouts, software: Software, recompute: str) -> Number:
+    """Time of one layer that the device waits because the host has not launched the next kernel.
+
+    ``(device^4 + floor^4)^(1/4) - device``: where the device needs longer than the host the host
+    is hidden, and the other way round. The floor grows with tp, since every collective is launched too.
+    """
+    repeats = {"full": RECOMPUTE_FLOOR, "selective": 0.1 * RECOMPUTE_FLOOR}.get(recompute, 0.0)
+    tensor_growth = 1.0 + float(software.launch_floor_tp_ratio) * (layouts.tp / 8.0) ** 2
+    floor = float(software.launch_floor) * (1.0 + repeats) * tensor_growth
+    busy: Number = sum(layer.values(), 0.0)
+    return (busy**FLOOR_NORM + floor**FLOOR_NORM) ** (1.0 / FLOOR_NORM) - busy
+
+
+def _exposed_gradients(parts: Parts, m: Number, messages: Communication, software: Software) -> Number:
+    """What computation does not hide of the exchange between replicas.
+
+    At best the share `overlap_limit` of the computation next to it hides messages (the last
+    micro-batch's backward for a step's gradients, everything for ZeRO 3); in practice the measured
+    share `dp_exposed` stays visible.
+    """
+    exposed, limit = float(software.dp_exposed), float(software.overlap_limit)
+    backward = parts["backward_input"] + parts["backward_weight"]
+    compute = parts["forward"] + backward + parts["recompute"]
+    once = np.maximum(exposed * messages.data_step_s, messages.data_step_s - limit * backward / m)
+    always = m * messages.data_micro_batch_s
+    return once + np.maximum(exposed * always, always - limit * compute)

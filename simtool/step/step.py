@@ -1,0 +1,134 @@
+"""One training step: a model, a layout and a machine become seconds, joules and bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simtool.layout.layouts import Layouts, parameters_on
+from simtool.layout.memory import estimate_memory
+from simtool.layout.shard import shard
+from simtool.machine.device import COMPUTE, MEMORY
+from simtool.machine.machine import Machine, StatePower
+from simtool.methods.effect import EffectPhase
+from simtool.methods.rewrite import METHODS
+from simtool.step.communication import communication
+from simtool.step.estimate import StepEstimate
+from simtool.step.pipeline import step_parts
+from simtool.step.price import Seconds, price
+from simtool.stepgraph import Number, Scope, StepGraph
+from simtool.workload.recompute import with_recompute
+from simtool.workload.transformer import Transformer, build_step_graph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a step computes, whatever it runs on."""
+
+    model: Transformer
+    seq_len: int
+    precision: str
+    recompute: str
+    attention: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodPhase:
+    """A method in one stretch of training: its registry name and its multipliers."""
+
+    method: str
+    effect: EffectPhase
+
+
+def estimate_step(
+    job: Job, layouts: Layouts, machine: Machine, method: MethodPhase | None = None
+) -> StepEstimate:
+    """Price one optimizer step.
+
+    Args:
+        job: model, sequence length, precision, recomputation and attention kernel.
+        layouts: one layout, or arrays of candidates.
+        machine: accelerator, node, network and software.
+        method: what an efficiency method leaves of the work; None for plain training.
+
+    Returns:
+        A `StepEstimate` whose numbers are scalars or arrays as `layouts` is.
+    """
+    plain = _graph(job, layouts)
+    needed = _remaining(plain, method)
+    graph = _remaining(with_recompute(plain, job.recompute), method)
+    device = price(shard(graph, job.model, layouts), machine.device)
+    fullest = np.maximum.reduce(np.broadcast_arrays(*parameters_on(job.model, layouts)))
+    messages = communication(
+        job.model, layouts, fullest, machine.fabric, seq_len=job.seq_len, precision=job.precision
+    )
+    seconds = step_parts(
+        job.model,
+        layouts,
+        device,
+        messages,
+        machine.software,
+        recompute=job.recompute,
+        gradient_frac=1.0 if method is None else method.effect.communication_frac,
+        num_nodes=layouts.num_devices / machine.accelerators_per_node,
+    )
+    tokens = layouts.global_batch * job.seq_len
+    model_flop = tokens * job.model.model_flop_per_token(job.seq_len)
+    return StepEstimate(
+        seconds=seconds,
+        power=_power(device, machine, job.model),
+        memory=estimate_memory(
+            job.model,
+            layouts,
+            seq_len=job.seq_len,
+            precision=job.precision,
+            recompute=job.recompute,
+            attention=job.attention,
+            capacity_bytes=machine.memory_bytes,
+            workspace_bytes=machine.workspace_bytes,
+        ),
+        num_devices=layouts.num_devices,
+        tokens_per_step=tokens,
+        model_flop_per_step=model_flop * needed.flop() / plain.flop(),
+        hardware_flop_per_step=model_flop * graph.flop() / plain.flop(),
+        peak_flop_per_s=machine.device.peak_flop_per_s(job.precision),
+        power_peak_w=machine.power_w("compute"),
+        notes=machine.notes,
+    )
+
+
+def _remaining(graph: StepGraph, method: MethodPhase | None) -> StepGraph:
+    return graph if method is None else METHODS[method.method](graph, method.effect)
+
+
+def _graph(job: Job, layouts: Layouts) -> StepGraph:
+    return build_step_graph(
+        job.model,
+        seq_len=job.seq_len,
+        micro_batch=layouts.micro_batch,
+        precision=job.precision,
+        attention=job.attention,
+    )
+
+
+def _power(device: dict[Scope, Seconds], machine: Machine, model: Transformer) -> dict[str, StatePower]:
+    """Power of one accelerator's share of the cluster by state.
+
+    Within `compute`, the accelerator draws its compute-bound and its memory-bound power in
+    proportion to the time that either kind of operation takes in a layer and at the edges.
+    """
+
+    def bound_by(bound: str) -> Number:
+        layers = model.num_layers * device[Scope.LAYER].bound_by(bound)
+        return layers + device[Scope.EMBEDDING].bound_by(bound) + device[Scope.HEAD].bound_by(bound)
+
+    by_compute, by_memory = bound_by(COMPUTE), bound_by(MEMORY)
+    watts = by_compute * machine.power_w("compute") + by_memory * machine.power_w("memory")
+    compute = watts / np.maximum(by_compute + by_memory, np.finfo(float).tiny)
+    return {
+        "compute": machine.state_power(compute),
+        "exposed_communication": machine.state_power(machine.power_w("communication")),
+        "bubble": machine.state_power(machine.power_w("waiting")),
+        "idle": machine.state_power(machine.power_w("idle"), loaded=False),
+    }

@@ -1,0 +1,89 @@
+"""What is imported when: the borders that are seen only at run time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "pandas", "matplotlib", "scipy", "simpy", "pint", "pyarrow", "jinja2", "altair", "dask")
+HELP_BUDGET_S = 0.5
+
+
+def python(code: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs code in a new interpreter, optionally with a folder of modules that come first."""
+    prelude = "" if path is None else f"import sys; sys.path.insert(0, {str(path)!r})\n"
+    return subprocess.run(
+        [sys.executable, "-c", prelude + code],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def loaded_after(code: str, cwd: Path) -> set[str]:
+    """Top-level modules that are loaded after some code ran."""
+    ran = python(code + "\nimport sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))", cwd)
+    assert ran.returncode == 0, ran.stderr
+    return set(ran.stdout.splitlines()[-1].split())
+
+
+def cli(*arguments: str) -> str:
+    """Code that calls the command line in the same interpreter and swallows its exit."""
+    return (
+        "import sys\nfrom simtool.cli.main import main\n"
+        f"sys.argv = ['simtool', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+    )
+
+
+def test_import_simtool_loads_nothing_heavy(tmp_path: Path) -> None:
+    assert loaded_after("import simtool", tmp_path).isdisjoint((*HEAVY, "numpy", "pydantic", "typer"))
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    assert loaded_after(cli("--help"), tmp_path).isdisjoint((*HEAVY, "numpy", "pydantic"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list", "hardware"),
+        ("check", "quickstart"),
+        ("run", "quickstart"),
+        ("explain", "quickstart", "cost_total_usd"),
+    ],
+    ids=" ".join,
+)
+def test_no_verb_that_simulates_tries_to_import_torch_or_pandas(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    traps = tmp_path / "traps"
+    for module in ("torch", "pandas"):
+        (traps / module).mkdir(parents=True)
+        (traps / module / "__init__.py").write_text(f"raise SystemExit('{module} was imported')\n", "utf-8")
+    cwd = tmp_path / "empty"
+    cwd.mkdir()
+    ran = python(cli(*arguments), cwd, traps)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_trap_catches(tmp_path: Path) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise SystemExit('torch was imported')\n", "utf-8")
+    assert "torch was imported" in python("import torch", tmp_path, tmp_path).stderr
+
+
+def test_help_is_quick(tmp_path: Path) -> None:
+    """The best of five: a busy machine slows some runs, a heavy import slows them all."""
+    durations_s = []
+    for _ in range(5):
+        start_s = time.perf_counter()
+        ran = python(cli("--help"), tmp_path)
+        durations_s.append(time.perf_counter() - start_s)
+        assert ran.returncode == 0, ran.stderr
+    assert min(durations_s) < HELP_BUDGET_S
