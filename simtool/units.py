@@ -27,10 +27,12 @@ _DEFINITIONS = """
 flop_ = [computation] = FLOP = flop
 tok_ = [token] = token = tokens
 usd_ = [money] = USD = usd = dollar
-kgCO2e = [greenhouse_gas] = kgCO2e
+kgCO2e = [greenhouse_gas]
 gCO2e = 0.001 * kgCO2e
 tCO2e = 1000 * kgCO2e
 """
+
+MAX_UNIT_LENGTH = 60
 
 _COUNT = re.compile(r"\s*([-+]?[\d._]+(?:[eE][-+]?\d+)?)\s*([kKMGBTP]?)\s*\Z")
 _COUNT_SCALE = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12, "P": 1e15}
@@ -38,13 +40,28 @@ _COUNT_UNITS = frozenset({"token", "USD", "FLOP", ""})
 
 # One unit by which people read a quantity, by base unit; the scale is chosen with the value.
 _DISPLAY: dict[str, tuple[tuple[float, str], ...]] = {
-    "s": ((SECONDS_PER_DAY * 2, "d"), (SECONDS_PER_HOUR * 2, "h"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
+    "s": ((SECONDS_PER_DAY, "d"), (SECONDS_PER_HOUR, "h"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
     "J": ((3.6e15, "TWh"), (3.6e12, "GWh"), (3.6e9, "MWh"), (JOULES_PER_KWH, "kWh"), (1.0, "J")),
     "W": ((1e9, "GW"), (1e6, "MW"), (1e3, "kW"), (1.0, "W")),
     "byte": ((2.0**40, "TiB"), (BYTES_PER_GIB, "GiB"), (2.0**20, "MiB"), (1.0, "byte")),
     "kgCO2e": ((1000.0, "tCO2e"), (1.0, "kgCO2e")),
 }
 _SCALE_NAMES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+
+
+# What may stand after the number. pint works out powers, so a tower of them (9^9^9) would never end: a unit
+# is names, each with at most a one-digit power, and products and quotients of them.
+_UNIT = re.compile(r"(?:[A-Za-z%µμ][A-Za-z0-9_µμ]*(?:\^-?[0-9](?![0-9]))?|1(?![0-9])|[()*/\s])*\Z")
+_POWER_WORD = re.compile(r"\b(?:squared|cubed|square|cubic|sq|cu)\b")
+
+
+def is_unit(text: str) -> bool:
+    """Whether a text is made like a unit, so that pint may look at it.
+
+    >>> is_unit("USD/kWh"), is_unit("9^9^9")
+    (True, False)
+    """
+    return len(text) <= MAX_UNIT_LENGTH and bool(_UNIT.match(text)) and not _POWER_WORD.search(text)
 
 
 class UnitError(ValueError):
@@ -89,7 +106,7 @@ def parse(written: object, unit: str) -> float:
     if isinstance(written, int | float):
         if unit:
             raise UnitError(f"found {written!r} without a unit", f"write a unit, e.g. '{written} {unit}'")
-        return _finite(float(written), written)
+        return _finite(_as_float(written), written)
     if unit in _COUNT_UNITS and (match := _COUNT.match(written)):
         if unit and not match[2]:
             raise UnitError(f"found {written!r} without a unit", f"write '{written} {unit}'")
@@ -101,12 +118,14 @@ def parse(written: object, unit: str) -> float:
 
 
 def _convert(written: str, unit: str) -> float:
-    if len(written) > 80 or not re.fullmatch(r"[-+\w\s./*^%$()]*", written) or "**" in written:
-        raise UnitError(f"found {_shown(written)}", f"write a number and a unit, e.g. '{_example(unit)}'")
     number = re.match(r"\s*[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", written)
     if number is None:
         raise UnitError(f"found {_shown(written)}", f"begin with a number, e.g. '{_example(unit)}'")
     rest = written[number.end() :].strip()
+    if not is_unit(rest):
+        raise UnitError(
+            f"found {_shown(written)}: unknown unit {_shown(rest)}", f"write e.g. '{_example(unit)}'"
+        )
     try:
         value = float(number[0].replace("_", ""))
         from_unit = _pint().Unit("percent" if rest == "%" else rest)
@@ -136,7 +155,7 @@ def display(value: float, unit: str, digits: int = 4) -> str:
     magnitude = abs(value)
     if unit in _DISPLAY:
         scales = _DISPLAY[unit]
-        scale, name = next((pair for pair in scales if magnitude >= pair[0]), scales[-1])
+        scale, name = next((pair for pair in scales if magnitude >= _begin(*pair)), scales[-1])
         if value == 0:
             scale, name = 1.0, unit
         return f"{_significant(value / scale, digits)} {name}"
@@ -144,6 +163,18 @@ def display(value: float, unit: str, digits: int = 4) -> str:
         scale, prefix = next((pair for pair in _SCALE_NAMES if magnitude >= pair[0]), (1.0, ""))
         return f"{_significant(value / scale, digits)} {prefix}{unit}"
     return f"{_significant(value, digits)} {unit}".rstrip()
+
+
+def _as_float(number: int | float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def _begin(scale: float, name: str) -> float:
+    """Size from which a scale is used: hours and days from two of them on, 36 h and not 1.5 d."""
+    return 2.0 * scale if name in ("h", "d") else scale
 
 
 def _significant(value: float, digits: int) -> str:

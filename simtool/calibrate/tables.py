@@ -101,7 +101,9 @@ def _table(
     is_training: NDArray[np.bool_],
 ) -> KernelTable:
     names, which = np.unique(strata, axis=0, return_inverse=True)
-    out = np.array([zlib.crc32(" ".join(f"{x:g}" for x in name).encode()) % HELD_OUT_IN == 0 for name in names])
+    out = np.array(
+        [zlib.crc32(" ".join(f"{x:g}" for x in name).encode()) % HELD_OUT_IN == 0 for name in names]
+    )
     return KernelTable(
         columns=columns,
         time_s=time_s,
@@ -116,9 +118,13 @@ def _read(path: Path, names: tuple[str, ...]) -> dict[str, FloatArray]:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(Problem(str(path), "", f"cannot be read: {error}", "", "give the reference folder")) from None
+        raise InputError(
+            Problem(str(path), "", f"cannot be read: {error}", "", "give the reference folder")
+        ) from None
     if not rows or any(name not in rows[0] for name in names):
-        raise InputError(Problem(str(path), "", "lacks a column", f"needed: {', '.join(names)}", "check the file"))
+        raise InputError(
+            Problem(str(path), "", "lacks a column", f"needed: {', '.join(names)}", "check the file")
+        )
     columns = {name: np.array([float(row[name]) for row in rows]) for name in names}
     sound = np.all([np.isfinite(column) & (column > 0) for column in columns.values()], axis=0)
     return {name: column[sound] for name, column in columns.items()}

@@ -11,6 +11,7 @@ import logging
 import os
 import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,7 +66,9 @@ def _width(stream: Any) -> int | None:
 
 def say(text: str = "", style: str = "") -> None:
     """One paragraph to stdout, wrapped at words."""
-    stdout().print(text, style=style or None)
+    console = stdout()
+    for part in textwrap.wrap(text, console.width, break_long_words=False, break_on_hyphens=False) or [""]:
+        console.print(part, style=style or None, soft_wrap=True)
 
 
 def line(text: str) -> None:
@@ -101,7 +104,7 @@ def table(headings: Sequence[str], right: Sequence[str] = (), fold: Sequence[str
     from rich.table import Table
 
     lines = Box("    \n    \n -  \n    \n    \n    \n    \n    \n", ascii=True)
-    new = Table(box=lines, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1))
+    new = Table(box=lines, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for heading in headings:
         new.add_column(
             heading,

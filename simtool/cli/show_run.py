@@ -40,7 +40,7 @@ def header(manifest: Mapping[str, Any]) -> None:
     spare = f" + {setup['spare_nodes']} spare" if setup["spare_nodes"] else ""
     method = f"; method {manifest['method']['profile']}" if manifest["method"] else ""
     console.say(
-        f"{manifest['scenario']['name']}: {setup['model']}, {units.display(setup['tokens'], 'token')}s, on "
+        f"{manifest['scenario']['name']}: {setup['model']}, {units.display(setup['tokens'], 'token')}, on "
         f"{setup['num_devices']:,} {setup['accelerator']} ({setup['num_nodes']:,}{spare} nodes){method}",
         style="bold",
     )
@@ -60,7 +60,7 @@ def _table(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None:
     compared = bool(manifest["method"]) and any("without_method" in summary[name] for name in names)
     has_spread = any(spread(summary[name]) for name in names)
     if compared:
-        headings = ["quantity", "without", "with", "saved", *(["p10 to p90"] if has_spread else []), "origin"]
+        headings = ["quantity", "without", "with", "saved", *(["p10/p90"] if has_spread else []), "origin"]
     else:
         headings = ["quantity", "value", "spread", "origin"]
     table = console.table(headings, right=("value", "without", "with", "saved"), fold=("quantity",))
@@ -92,7 +92,7 @@ def spread(entry: Entry) -> str:
         low, high, what = entry.get("low"), entry.get("high"), "assumed "
     if low is None or high is None or not entry["value"]:
         return ""
-    return f"{what}{100 * (low / entry['value'] - 1):+.1f} to {100 * (high / entry['value'] - 1):+.1f} %"
+    return f"{what}{100 * (low / entry['value'] - 1):+.1f}/{100 * (high / entry['value'] - 1):+.1f} %"
 
 
 def signed(saved: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 
 from simtool.errors import SimtoolError, did_you_mean
 
@@ -81,7 +81,7 @@ class Pattern:
         return math.fsum(share.device_frac * math.fsum(share.power_w) for share in self.shares)
 
 
-@cache
+@lru_cache(maxsize=256)
 def lost(pattern: Pattern) -> Pattern:
     """The same activity at the same power, once it is known to have been in vain.
 

@@ -43,8 +43,7 @@ class Ledger:
     def __init__(self) -> None:
         self._jobs: dict[str, int] = {"": 0}
         self._patterns: dict[Pattern, int] = {}
-        self._known: dict[int, int] = {}
-        self._kept: list[Pattern] = []  # an identity in `_known` stays that of its pattern
+        self._known: dict[int, tuple[Pattern, int]] = {}  # by identity: quicker than by value
         self._watts: list[float] = []
         self._rows: list[tuple[float, float, int, int, int]] = []
         self._latest: dict[tuple[int, int], int] = {}
@@ -101,13 +100,14 @@ class Ledger:
         self._table = None
 
     def _codes(self, job: str, pattern: Pattern) -> tuple[int, int]:
-        code = self._known.get(id(pattern))
-        if code is None:
+        known = self._known.get(id(pattern))
+        if known is not None and known[0] is pattern:
+            code = known[1]
+        else:
             code = self._patterns.setdefault(pattern, len(self._patterns))
             if code == len(self._watts):
                 self._watts.append(pattern.power_w)
-            self._known[id(pattern)] = code
-            self._kept.append(pattern)
+            self._known[id(pattern)] = (pattern, code)
         return self._jobs.setdefault(job, len(self._jobs)), code
 
     def __len__(self) -> int:

@@ -33,20 +33,31 @@ _UNFUSED_KERNELS = 4
 
 
 class AttentionCurve(Protocol):
-    """The coefficients of `attention_time_s`: `profiles.schema.Attention`, or floats during a fit."""
+    """The coefficients of `attention_time_s`: `profiles.curves.Attention`, or floats during a fit."""
 
     @property
-    def peak_frac(self) -> SupportsFloat: ...
+    def peak_frac(self) -> SupportsFloat:
+        """Share of the peak rate in the limit."""
+
     @property
-    def seq_half(self) -> SupportsFloat: ...
+    def seq_half(self) -> SupportsFloat:
+        """Sequence length at which half of it is reached [token]."""
+
     @property
-    def head_half(self) -> SupportsFloat: ...
+    def head_half(self) -> SupportsFloat:
+        """Head size at which half of it is reached [element]."""
+
     @property
-    def tail_waves(self) -> SupportsFloat: ...
+    def tail_waves(self) -> SupportsFloat:
+        """Waves of query blocks lost at the end."""
+
     @property
-    def latency(self) -> SupportsFloat: ...
+    def latency(self) -> SupportsFloat:
+        """Time of the smallest kernel [s]."""
+
     @property
-    def backward_ratio(self) -> SupportsFloat: ...
+    def backward_ratio(self) -> SupportsFloat:
+        """Time of the backward over the forward."""
 
 
 def attention_time_s(
@@ -80,9 +91,10 @@ def attention_time_s(
     (Dao, arXiv:2205.14135). The time never undercuts ``work / peak``.
 
     Args:
-        batch, num_heads: sequences and query heads of this accelerator; only their product matters
-            where `num_kv_heads` is given for the same product.
-        seq_len, head_dim: tokens a sequence, and elements a head.
+        batch: sequences on this accelerator; arrays broadcast.
+        num_heads: query heads on this accelerator.
+        seq_len: tokens of a sequence.
+        head_dim: elements of a head.
         peak_flop_per_s: dense peak rate at the precision [FLOP/s].
         num_processors: streaming multiprocessors, compute units or cores; None leaves the tail out.
         bandwidth_bytes_per_s: device memory bandwidth [byte/s].
@@ -113,7 +125,8 @@ def attention_time_s(
     num_elements = 2 * sequences * tokens * width * (heads + kv_heads)
     memory_s = num_elements * element_bytes / bandwidth_bytes_per_s
     ratio = float(curve.backward_ratio) if backward else 1.0
-    return ratio * np.cbrt(compute_s**3 + memory_s**3) + float(curve.latency)
+    time_s: Number = ratio * np.cbrt(compute_s**3 + memory_s**3) + float(curve.latency)
+    return time_s
 
 
 def unfused_attention_time_s(
@@ -136,8 +149,18 @@ def unfused_attention_time_s(
              + 4.3 batch num_heads seq_len^2 element_bytes / (bandwidth x bandwidth_frac) + latencies
 
     The products are computed in full, the mask only discards. The backward does twice the products
-    and one and a half times the passes. Arguments as in `attention_time_s`; `memory` is the curve of
-    memory-bound operations.
+    and one and a half times the passes.
+
+    Args:
+        batch: sequences on this accelerator; arrays broadcast.
+        num_heads: query heads on this accelerator.
+        seq_len: tokens of a sequence.
+        head_dim: elements of a head.
+        peak_flop_per_s: dense peak rate at the precision [FLOP/s].
+        bandwidth_bytes_per_s: device memory bandwidth [byte/s].
+        element_bytes: size of an element [byte].
+        memory: the curve of memory-bound operations.
+        backward: time of the backward instead of the forward.
 
     >>> from types import SimpleNamespace
     >>> curve = SimpleNamespace(bandwidth_frac=0.8, latency=0.0)
@@ -151,4 +174,5 @@ def unfused_attention_time_s(
     products_s = flop_ratio * 4 * num_scores * head_dim / (peak_flop_per_s * UNFUSED_PEAK_FRAC)
     score_bytes = pass_ratio * UNFUSED_PASSES * num_scores * element_bytes
     passes_s = score_bytes / (bandwidth_bytes_per_s * float(memory.bandwidth_frac))
-    return products_s + passes_s + _UNFUSED_KERNELS * float(memory.latency)
+    time_s: Number = products_s + passes_s + _UNFUSED_KERNELS * float(memory.latency)
+    return time_s

@@ -39,7 +39,7 @@ def build_machine(
     Raises:
         InputError: an unknown profile, a node for another accelerator, a cap outside idle to limit.
     """
-    accelerator = _located(
+    accelerator = located(
         lambda: library.get("accelerator", cluster.accelerator), "cluster.accelerator", locate
     )
     notes: list[str] = []
@@ -55,8 +55,8 @@ def build_machine(
                 "add 'network: ...', see 'simtool list networks'",
             )
         )
-    network = _located(lambda: library.get("network", network_name), "cluster.network", locate)
-    software = _located(lambda: library.get("software", framework), "software.framework", locate)
+    network = located(lambda: library.get("network", network_name), "cluster.network", locate)
+    software = located(lambda: library.get("software", framework), "software.framework", locate)
     kernel = attention or software.attention
     notes += _basis_notes(accelerator, software)
     limit = accelerator.power.limit
@@ -85,6 +85,10 @@ def build_machine(
         scale_out_bandwidth_bytes_per_s=float(bandwidth) if bandwidth is not None else None,
     )
     notes += fabric.notes
+    if node.host_load is None:
+        notes.append(
+            f"{node.name} states no host power: energy counts the accelerators and the network alone"
+        )
     return Machine(
         accelerator=accelerator,
         node=node,
@@ -107,7 +111,7 @@ def _node(
 ) -> Node:
     written = cluster.node
     if written is not None:
-        node = _located(lambda: library.get("node", written), "cluster.node", locate)
+        node = located(lambda: library.get("node", written), "cluster.node", locate)
         if node.accelerator not in (accelerator.name, "any"):
             raise InputError(
                 Problem(
@@ -126,14 +130,14 @@ def _node(
     return library.get("node", accelerator.node)
 
 
-def _located(get: Callable[[], P], field: str, locate: Callable[[str], str]) -> P:
-    """What `get` returns; its complaints about a name get the place where the name stands."""
+def located(get: Callable[[], P], field: str, locate: Callable[[str], str]) -> P:
+    """What `get` finds in a library; where it finds nothing, the error names the scenario's field."""
     try:
         return get()
     except InputError as error:
         raise InputError(
             [
-                replace(problem, where=problem.where or locate(field), field=problem.field or field)
+                problem if problem.where else replace(problem, where=locate(field), field=field)
                 for problem in error.problems
             ]
         ) from None

@@ -17,20 +17,31 @@ _LARGEST_PERIMETER = 1 / TILES[0][0] + 1 / TILES[0][1]
 
 
 class GemmCurve(Protocol):
-    """The coefficients of `gemm_time_s`: `profiles.schema.Gemm`, or plain floats during a fit."""
+    """The coefficients of `gemm_time_s`: `profiles.curves.Gemm`, or plain floats during a fit."""
 
     @property
-    def peak_frac(self) -> SupportsFloat: ...
+    def peak_frac(self) -> SupportsFloat:
+        """Share of the peak rate in the limit."""
+
     @property
-    def k_half(self) -> SupportsFloat: ...
+    def k_half(self) -> SupportsFloat:
+        """Inner size whose work equals the set-up [element]."""
+
     @property
-    def tile_half(self) -> SupportsFloat: ...
+    def tile_half(self) -> SupportsFloat:
+        """Cost of small tiles [element]."""
+
     @property
-    def wave_frac(self) -> SupportsFloat: ...
+    def wave_frac(self) -> SupportsFloat:
+        """Paid share of the idle part of the last wave."""
+
     @property
-    def bandwidth_frac(self) -> SupportsFloat: ...
+    def bandwidth_frac(self) -> SupportsFloat:
+        """Share of the memory bandwidth."""
+
     @property
-    def latency(self) -> SupportsFloat: ...
+    def latency(self) -> SupportsFloat:
+        """Time of the smallest kernel [s]."""
 
 
 def gemm_time_s(
@@ -67,7 +78,9 @@ def gemm_time_s(
     coefficients instead of a network, so that unseen shapes and devices extrapolate.
 
     Args:
-        m, n, k: rows, columns and inner size [element]; arrays broadcast.
+        m: rows of the product [element]; arrays broadcast.
+        n: columns of the product [element].
+        k: inner size, summed over [element].
         peak_flop_per_s: dense peak rate at the precision [FLOP/s].
         num_processors: streaming multiprocessors, compute units or cores; None leaves the waves out
             and keeps the tiles.
@@ -99,4 +112,5 @@ def gemm_time_s(
     compute_s = cheapest * (inner + float(curve.k_half)) / (peak_flop_per_s * float(curve.peak_frac))
     num_elements = batch * (rows_m * inner + inner * columns_n + rows_m * columns_n)
     memory_s = num_elements * element_bytes / (bandwidth_bytes_per_s * float(curve.bandwidth_frac))
-    return np.cbrt(compute_s**3 + memory_s**3) + float(curve.latency)
+    time_s: Number = np.cbrt(compute_s**3 + memory_s**3) + float(curve.latency)
+    return time_s

@@ -79,7 +79,7 @@ class Machine:
 
     def state_power(self, accelerator_w: Number, *, loaded: bool = True) -> StatePower:
         """Power with the host's and the network's share; the network draws the same at any load."""
-        host = self.node.host_load if loaded else self.node.host_idle
+        host = self.node.host_load if loaded else self.node.host_idle or self.node.host_load
         share = float(host) if host is not None else 0.0
         return StatePower(
             accelerator_w=accelerator_w,

@@ -8,12 +8,15 @@ from simtool.stepgraph import Number
 
 
 class MemoryCurve(Protocol):
-    """The coefficients of `memory_time_s`: `profiles.schema.MemoryBound`, or plain floats during a fit."""
+    """The coefficients of `memory_time_s`: `profiles.curves.MemoryBound`, or plain floats during a fit."""
 
     @property
-    def bandwidth_frac(self) -> SupportsFloat: ...
+    def bandwidth_frac(self) -> SupportsFloat:
+        """Share of the memory bandwidth."""
+
     @property
-    def latency(self) -> SupportsFloat: ...
+    def latency(self) -> SupportsFloat:
+        """Time of the smallest kernel [s]."""
 
 
 def memory_time_s(num_bytes: Number, *, bandwidth_bytes_per_s: Number, curve: MemoryCurve) -> Number:
@@ -21,6 +24,11 @@ def memory_time_s(num_bytes: Number, *, bandwidth_bytes_per_s: Number, curve: Me
 
     ``num_bytes / (bandwidth x bandwidth_frac) + latency``. Holds for data that the cache does not
     already hold, which is the rule between the operations of a training step.
+
+    Args:
+        num_bytes: bytes read plus bytes written; arrays broadcast.
+        bandwidth_bytes_per_s: device memory bandwidth [byte/s].
+        curve: the efficiency coefficients.
 
     >>> from types import SimpleNamespace
     >>> curve = SimpleNamespace(bandwidth_frac=0.8, latency=2e-6)

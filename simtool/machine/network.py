@@ -10,6 +10,14 @@ import numpy as np
 from simtool.profiles.schema import Accelerator, Network, Node
 from simtool.stepgraph import Number
 
+RAMP_EXPONENT = 0.27
+"""How slowly a link's rate rises to its limit with the message: libraries add channels and larger pieces as
+messages grow. One fit over NCCL's tables of five GPUs (`calibrate.collectives`)."""
+
+LOCAL_FRAC = 0.38
+"""Work on a rank's own shard, in shards that cross the wire: it is read, and copied or added, in the same
+kernel, which makes groups of 2 slower than the wire alone. From the same fit."""
+
 STANDS_ALONE = "point-to-point"
 """Topology of a domain of one accelerator."""
 
@@ -43,6 +51,8 @@ class Link:
     in_switch_gain: float | None = None
     """Bus-bandwidth gain of reductions inside the switch at 8 ranks; None where the switch cannot."""
     in_switch_startup_s: float = 0.0
+    ramp_exponent: float = RAMP_EXPONENT
+    local_frac: float = LOCAL_FRAC
 
     @property
     def rate_bytes_per_s(self) -> float:
@@ -170,4 +180,4 @@ def ranks_per_domain(group_size: Number, stride: Number, accelerators_per_domain
     [8, 8, 1, 4, 2]
     """
     near = np.floor_divide(accelerators_per_domain, np.asarray(stride, dtype=float))
-    return np.clip(near, 1.0, np.asarray(group_size, dtype=float))
+    return np.asarray(np.clip(near, 1.0, np.asarray(group_size, dtype=float)))

@@ -305,6 +305,9 @@ class Software(Profile):
     """Host work once a step."""
     straggler: Fraction
     """Step time grows by this share with every doubling of the number of nodes."""
+    gradient_sum: Literal["fused", "separate"]
+    """How gradients of micro-batches are added up in fp32: inside the product that makes them, or in a
+    pass of its own over them."""
     attention: Literal["flash", "unfused"]
     attention_ratio: dict[str, Ratio]
     """Flash-attention time over the accelerator's curve, by architecture, ``default`` otherwise."""

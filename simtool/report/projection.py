@@ -6,6 +6,7 @@ numbers, and elsewhere what the models say changes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -96,45 +97,40 @@ def over_devices(result: Result, library: ProfileLibrary) -> Table:
     sizes = sorted({round(ratio * num_nodes) for ratio in DEVICE_RATIOS if ratio * num_nodes >= 1})
     for name, run in runs_of(result):
         base = _priced(run, library, num_nodes)
-        if base is None:
-            continue
-        rates = (
-            Rates.of(run.costs, run.value("accelerator_hours"), run.quantities["energy_it_j"].value)
-            if ("energy_it_j" in run.quantities)
-            else Rates.of(run.costs, run.value("accelerator_hours"), 0.0)
-        )
-        for size in sizes:
-            point = _priced(run, library, size)
-            if point is None:
-                continue
-            ratio = {key: point[key] / base[key] for key in base}
-            hours = run.value("accelerator_hours") * ratio["duration_s"] * ratio["num_devices"]
-            has_energy = "energy_it_j" in run.quantities
-            energy_ratio = ratio["energy_j"] if has_energy else 0.0
-            energy_it_j = run.value("energy_it_j") * energy_ratio if has_energy else 0.0
-            rows.append(
-                {
-                    "run": name,
-                    "num_devices": point["num_devices"],
-                    "is_scenario": int(size == num_nodes),
-                    "cost_usd": float(rates.cost_usd(hours, energy_it_j)),
-                    "energy_facility_j": run.value("energy_facility_j") * energy_ratio
-                    if has_energy
-                    else None,
-                    "duration_s": run.value("duration_s") * ratio["duration_s"],
-                    "accelerator_hours": hours,
-                    "goodput_frac": point["goodput_frac"],
-                }
-            )
+        points = {size: _priced(run, library, size) for size in sizes}
+        for size, point in points.items():
+            if base is not None and point is not None:
+                rows.append(_anchored(name, run, base, point) | {"is_scenario": int(size == num_nodes)})
     return from_rows(rows)
+
+
+def _anchored(
+    name: str, run: Result, base: Mapping[str, float], point: Mapping[str, float]
+) -> dict[str, Cell]:
+    """The run's own numbers, changed in the ratio of two priced points."""
+    ratio = {key: point[key] / base[key] for key in base}
+    has_energy = "energy_it_j" in run.quantities
+    energy_it_j = run.value("energy_it_j") if has_energy else 0.0
+    own_hours = run.value("accelerator_hours")
+    hours = own_hours * ratio["duration_s"] * ratio["num_devices"]
+    rates = Rates.of(run.costs, own_hours, energy_it_j)
+    facility_j = run.value("energy_facility_j") * ratio["energy_j"] if has_energy else None
+    return {
+        "run": name,
+        "num_devices": point["num_devices"],
+        "cost_usd": float(rates.cost_usd(hours, energy_it_j * ratio["energy_j"])),
+        "energy_facility_j": facility_j,
+        "duration_s": run.value("duration_s") * ratio["duration_s"],
+        "accelerator_hours": hours,
+        "goodput_frac": point["goodput_frac"],
+    }
 
 
 def _priced(run: Result, library: ProfileLibrary, num_nodes: int) -> dict[str, float] | None:
     """Expected duration and training energy on some number of nodes; None where it cannot be run."""
     loaded = replace(run.loaded, scenario=_resized(run, num_nodes))
-    with_method = len(run.phases) > 1 or run.reference is not None
     try:
-        prepared = prepare(loaded, library, with_method=with_method)
+        prepared = prepare(loaded, library, with_method=run.reference is not None)
         goodput = expected_goodput(prepared)
     except (InputError, InfeasibleError):
         return None
@@ -152,7 +148,7 @@ def _resized(run: Result, num_nodes: int) -> Scenario:
     """The scenario on another number of nodes; an explicit layout keeps all but its replicas."""
     scenario = run.scenario
     cluster = scenario.cluster
-    spares = round(cluster.spare_nodes * num_nodes / cluster.num_nodes)
+    spares = math.ceil(cluster.spare_nodes * num_nodes / cluster.num_nodes)
     resized: Cluster = cluster.model_copy(update={"num_nodes": num_nodes, "spare_nodes": spares})
     layout = scenario.layout
     if isinstance(layout, Layout):
@@ -233,4 +229,4 @@ def trend_sources(result: Result) -> str:
 def expected_goodput(prepared: Prepared) -> float:
     """Expected share of the wall time that ends up in the model, by the closed form."""
     plan = build_plan(prepared)
-    return float(expected_goodput_frac(plan))
+    return expected_goodput_frac(plan.job, plan.cluster, plan.checkpoint, plan.failures)

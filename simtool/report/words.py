@@ -27,9 +27,9 @@ WORDS: dict[str, Word] = {
     "mfu": Word("MFU", "step.mfu"),
     "hfu": Word("HFU", "step.hfu"),
     "goodput_frac": Word("goodput", "time.goodput"),
-    "energy_accelerator_j": Word("energy, accelerators", "energy.accelerator"),
-    "energy_it_j": Word("energy, IT", "energy.it"),
-    "energy_facility_j": Word("energy, facility", "energy.total"),
+    "energy_accelerator_j": Word("accelerator energy", "energy.accelerator"),
+    "energy_it_j": Word("IT energy", "energy.it"),
+    "energy_facility_j": Word("facility energy", "energy.total"),
     "cost_total_usd": Word("cost", "cost.total"),
     "carbon_total_kgco2e": Word("carbon", "carbon.total"),
 }
@@ -58,7 +58,7 @@ def label(name: str) -> str:
     """What people call a quantity.
 
     >>> label("energy_facility_j"), label("memory_total_bytes")
-    ('energy, facility', 'memory total')
+    ('facility energy', 'memory total')
     """
     if name in WORDS:
         return WORDS[name].label
@@ -96,18 +96,18 @@ def resolve(written: str, known: list[str]) -> str:
 
 
 def shown(value: float, unit: str, digits: int = 4) -> str:
-    """A value as tables show it: in a unit that suits its size; a share in per cent.
+    """A value as tables show it, in a unit that suits its size.
 
-    >>> shown(2.1e9, "USD"), shown(0.4123, ""), shown(86400.0, "s")
-    ('2.1 billion USD', '0.4123', '24 h')
+    >>> shown(2.1e6, "USD"), shown(0.4123, ""), shown(86400.0, "s")
+    ('2.1 M USD', '0.4123', '24 h')
     """
     if unit == "USD":
-        scales = ((1e9, "billion USD"), (1e6, "million USD"), (1.0, "USD"))
+        scales = ((1e9, "bn USD"), (1e6, "M USD"), (1.0, "USD"))
         scale, name = next((pair for pair in scales if abs(value) >= pair[0]), scales[-1])
         cents = 0.005 <= abs(value) < 1e3
         return f"{value:,.2f} USD" if cents else units.display(value / scale, name, digits)
     if unit == "h" and abs(value) >= 1e6:
-        return units.display(value / 1e6, "million h", digits)
+        return units.display(value / 1e6, "Mh", digits)
     return units.display(value, unit, digits)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from simtool.config.resolved import resolved_yaml
 from simtool.config.scenario import Scenario
 from simtool.errors import InputError, OutputError, Problem
+from simtool.result.ledger_file import write_ledger
 from simtool.result.manifest import HASH_LENGTH, manifest, run_hash
 from simtool.result.result import Result
 from simtool.result.summary import rounded, summarise
@@ -58,7 +59,7 @@ def write_run_folder(result: Result, out: Path, *, command: str, force: bool = F
         _write_json(new / SUMMARY, summarise(result))
         (new / RESOLVED).write_text(resolved_yaml(result.scenario, result.loaded.origins), "utf-8")
         _write_costs(new / "costs.csv", result)
-        _write_ledger(new / "ledger.parquet", result)
+        write_ledger(new / "ledger.parquet", result.outcome.ledger)
         write_timeline(new / "timeline.perfetto.json.gz", result)
     return target
 
@@ -159,12 +160,6 @@ def _write_costs(path: Path, result: Result) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("name", "amount_usd", "note"))
         writer.writerows((line.name, repr(rounded(line.amount_usd)), line.note) for line in result.costs)
-
-
-def _write_ledger(path: Path, result: Result) -> None:
-    import pyarrow.parquet as parquet
-
-    parquet.write_table(result.outcome.ledger.to_arrow(), path)
 
 
 def _plain(error: OSError, target: Path) -> OutputError:

@@ -16,7 +16,7 @@ from simtool.errors import InfeasibleError, InputError, Problem, did_you_mean
 from simtool.layout.check import resolve_layout
 from simtool.layout.layouts import Layouts
 from simtool.layout.search import enumerate_layouts, pick
-from simtool.machine.build import build_machine
+from simtool.machine.build import build_machine, located
 from simtool.machine.machine import Machine
 from simtool.methods.effect import Effect
 from simtool.methods.rewrite import METHODS
@@ -185,7 +185,7 @@ def _effect(loaded: LoadedScenario, library: ProfileLibrary) -> Effect | None:
         path = path if path.is_absolute() else loaded.path.parent / path
         effect = validate(load_document(path), Effect)
     else:
-        found = library.get("effect", use.profile)
+        found = located(lambda: library.get("effect", use.profile), "method.profile", loaded.locate)
         if not isinstance(found, Effect):
             raise TypeError(f"library returned {type(found).__name__} for effect {use.profile}")
         effect = found

@@ -218,8 +218,10 @@ def _power_inputs(prepared: Prepared) -> dict[str, tuple[Input, ...]]:
     assumed = prepared.scenario.cluster.assume.power_limit
     limits: tuple[Sourced, ...] = (profile.limit,) if profile.limit is not None else (assumed or ())
     board = [Input(f"{name} power limit", limit) for limit in limits]
-    for doing in ("compute", "memory", "communication", "waiting"):
-        board.append(Input(f"{name} power, {doing}, of the limit", getattr(profile.by_phase, doing)))
+    board += [
+        Input(f"{name} power, {doing}, of the limit", getattr(profile.by_phase, doing))
+        for doing in ("compute", "memory", "communication", "waiting")
+    ]
     if profile.idle is not None:
         board.append(Input(f"{name} idle power", profile.idle))
     host, port = machine.node.host_load, machine.network.port_power

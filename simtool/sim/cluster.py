@@ -36,6 +36,7 @@ class Cluster:
     ) -> None:
         self.plan, self.events = plan, list[Event]()
         self.num_failures = self.num_ended = 0
+        self.saved_work_s = 0.0  # of all jobs, what no failure can undo any more
         self._failures, self._clock, self._ledger = failures, clock, ledger
         self._schedule, self._signals = schedule, signals
         self._free = list(range(plan.total_nodes))

@@ -47,7 +47,7 @@ class Job:
     ) -> None:
         self.index, self.plan = index, plan
         self.course = Course(plan, checkpoint, failures.restart_pattern)
-        self.nodes: list[int] = []
+        self.nodes: dict[int, None] = {}  # in the order in which it got them
         self.durable_step = 0
         self._failures = failures
         self._clock, self._cluster, self._ledger = clock, cluster, ledger
@@ -69,11 +69,6 @@ class Job:
     def num_missing(self) -> int:
         """Nodes that it needs and does not hold."""
         return self.plan.num_nodes - len(self.nodes)
-
-    @property
-    def durable_work_s(self) -> float:
-        """Work that no failure can undo any more."""
-        return self.course.work_s(self.durable_step)
 
     def _life(self) -> Generator[simpy.Event, None, None]:
         if self.plan.submit_s > 0.0:
@@ -119,7 +114,7 @@ class Job:
     def gain(self, nodes: list[int]) -> None:
         """It gets nodes, now."""
         self._settle()
-        self.nodes += nodes
+        self.nodes.update(dict.fromkeys(nodes))
         if self.num_missing == 0:
             self._complete.succeed()
 
@@ -137,7 +132,7 @@ class Job:
             self.process.interrupt()
         else:
             self._settle()
-        self.nodes.remove(node)
+        del self.nodes[node]
         return max(now_s, self._stop_s) if self._stage is _Stage.DETECTING else now_s
 
     def _settle(self) -> None:
@@ -165,6 +160,8 @@ class Job:
             self._ledger.append_many(begins_s, ends_s, self.plan.name, pattern, num_devices)
             lengths_s = (ends_s - begins_s).tolist()
             books.get(pattern.shares[0].state, self._useful_s).extend(lengths_s)
+        saved_s = self.course.work_s(cut.durable_step) - self.course.work_s(self.durable_step)
+        self._cluster.saved_work_s += saved_s
         self.durable_step = cut.durable_step
         self._num_checkpoints += cut.num_checkpoints
 

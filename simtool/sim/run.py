@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from simtool.errors import InfeasibleError, SimtoolError
@@ -79,15 +80,14 @@ def simulate(
     work_s = sum(job.course.total_work_s for job in running)
     num_events = 0
     while nodes.num_ended < len(running):
-        if clock.peek() == float("inf"):
+        if clock.peek() == math.inf:
             raise SimtoolError(f"simulation: jobs wait at {clock.now} s and nothing is left to happen")
         clock.step()
         num_events += 1
         if progress is not None and num_events % EVENTS_PER_REPORT == 0:
-            progress(sum(job.durable_work_s for job in running) / work_s)
+            progress(nodes.saved_work_s / work_s)
         if num_events > limit:
-            done_frac = sum(job.durable_work_s for job in running) / work_s
-            raise _out_of_events(limit, clock.now, done_frac)
+            raise _out_of_events(limit, clock.now, nodes.saved_work_s / work_s)
     nodes.close()
     outcome = Outcome(
         ledger=ledger,

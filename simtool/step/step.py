@@ -55,7 +55,7 @@ def estimate_step(
     Returns:
         A `StepEstimate` whose numbers are scalars or arrays as `layouts` is.
     """
-    plain = _graph(job, layouts)
+    plain = _graph(job, layouts, machine.software.gradient_sum)
     needed = _remaining(plain, method)
     graph = _remaining(with_recompute(plain, job.recompute), method)
     device = price(shard(graph, job.model, layouts), machine.device)
@@ -102,13 +102,14 @@ def _remaining(graph: StepGraph, method: MethodPhase | None) -> StepGraph:
     return graph if method is None else METHODS[method.method](graph, method.effect)
 
 
-def _graph(job: Job, layouts: Layouts) -> StepGraph:
+def _graph(job: Job, layouts: Layouts, gradient_sum: str) -> StepGraph:
     return build_step_graph(
         job.model,
         seq_len=job.seq_len,
         micro_batch=layouts.micro_batch,
         precision=job.precision,
         attention=job.attention,
+        gradient_sum=gradient_sum,
     )
 
 

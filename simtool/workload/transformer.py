@@ -26,7 +26,7 @@ RESIDUAL_ELEMENTS_PER_HIDDEN = 4.0  # read x and residual, write the sum and the
 POSITION_ELEMENTS_PER_HEAD_FEATURE = 4.0  # bias or rotary and the layout change: two reads, two writes
 ACTIVATION_ELEMENTS_PER_FEATURE = 2.0  # per MLP matrix: read, write
 LOSS_BYTES_PER_LOGIT = 16.0  # fp32 logits: write, read for the sum of exponentials, read, write
-ACCUMULATE_BYTES_PER_WEIGHT = 8.0  # gradients of micro-batches are summed in fp32: read and write the sum
+ACCUMULATE_BYTES_PER_WEIGHT = 10.0  # read the gradient (2), read and write its sum in fp32 (8)
 UNFUSED_PASSES = 6.0  # over the scores: write, softmax read and write, dropout read and write, read
 
 
@@ -146,7 +146,13 @@ class Transformer(Strict):
 
 
 def build_step_graph(
-    model: Transformer, *, seq_len: int, micro_batch: Number, precision: str, attention: str
+    model: Transformer,
+    *,
+    seq_len: int,
+    micro_batch: Number,
+    precision: str,
+    attention: str,
+    gradient_sum: str = "fused",
 ) -> StepGraph:
     """The operations of one micro-batch of `model`, unsharded.
 
@@ -156,6 +162,8 @@ def build_step_graph(
         micro_batch: sequences in the micro-batch, scalar or array over candidates.
         precision: dtype of the matrix work, a key of `BYTES_PER_ELEMENT`.
         attention: ``"flash"`` or ``"unfused"``.
+        gradient_sum: ``"fused"`` into the products, or ``"separate"``: a pass over all gradients of
+            every micro-batch.
     """
     size = BYTES_PER_ELEMENT[precision]
     tokens = micro_batch * seq_len
@@ -176,14 +184,15 @@ def build_step_graph(
     layer.elementwise("mlp_activation", activation, Shard.FEATURES)
     layer.linear("mlp_down", inner=f, outer=h, column=False)
     layer.elementwise("mlp_residual", RESIDUAL_ELEMENTS_PER_HIDDEN * h, Shard.SEQUENCE)
-    layer.accumulate(model.parameters_per_layer)
+    if gradient_sum == "separate":
+        layer.accumulate(model.parameters_per_layer)
+        head.accumulate(model.vocab_size * h)
 
     embedding.elementwise("embedding", 2.0 * h, Shard.SEQUENCE)
     if model.embedding_norm:
         embedding.elementwise("embedding_norm", NORM_ELEMENTS_PER_HIDDEN * h, Shard.SEQUENCE)
     head.elementwise("final_norm", NORM_ELEMENTS_PER_HIDDEN * h, Shard.SEQUENCE)
     head.linear("logits", inner=h, outer=model.vocab_size, column=True)
-    head.accumulate(model.vocab_size * h)
     head.elementwise("loss", LOSS_BYTES_PER_LOGIT / size * model.vocab_size, Shard.FEATURES)
 
     data = Op(

@@ -36,7 +36,11 @@ def fails_with(error: BaseException) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (InputError(Problem("a.yaml:3:5", "seed", "found 'x'", "a number", "write 1")), 2, "a.yaml:3:5: seed: found 'x'"),
+        (
+            InputError(Problem("a.yaml:3:5", "seed", "found 'x'", "a number", "write 1")),
+            2,
+            "a.yaml:3:5: seed: found 'x'",
+        ),
         (InfeasibleError("memory", "90 of 80 GiB", ["tp 2"]), 3, "nearest that does: tp 2"),
         (OutputError("out", "the disk is full"), 2, "out: the disk is full"),
         (SimtoolError("no scenarios"), 1, "no scenarios"),
@@ -50,7 +54,11 @@ def fails_with(error: BaseException) -> Callable[..., None]:
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
 def test_every_error_has_its_code_and_message(
-    error: BaseException, code: int, said: str, simtool: Callable[..., Called], monkeypatch: pytest.MonkeyPatch
+    error: BaseException,
+    code: int,
+    said: str,
+    simtool: Callable[..., Called],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(inputs, "target", fails_with(error))
     called = simtool("run", "quickstart")
@@ -60,13 +68,17 @@ def test_every_error_has_its_code_and_message(
     assert called.out == ""
 
 
-def test_all_problems_are_told_one_a_line(simtool: Callable[..., Called], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_are_told_one_a_line(
+    simtool: Callable[..., Called], monkeypatch: pytest.MonkeyPatch
+) -> None:
     problems = [Problem(f"a.yaml:{line}:1", "x", "found y") for line in (1, 2, 3)]
     monkeypatch.setattr(inputs, "target", fails_with(InputError(problems)))
     assert len(simtool("run", "quickstart").err.splitlines()) == 3
 
 
-def test_verbose_shows_where_a_bug_arose(simtool: Callable[..., Called], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verbose_shows_where_a_bug_arose(
+    simtool: Callable[..., Called], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(inputs, "target", fails_with(ZeroDivisionError("division by zero")))
     assert "Traceback" in simtool("run", "quickstart", "-v").err
     assert "-v shows where" in simtool("run", "quickstart").err
@@ -93,7 +105,7 @@ def process(*arguments: str, **options: object) -> subprocess.Popen[str]:
 def test_a_closed_pipe_in_a_real_process(tmp_path: Path) -> None:
     ran = subprocess.run(
         f'"{sys.executable}" -c "{CODE}" list series | true; echo "${{PIPESTATUS[0]}}"',
-        shell=True,  # noqa: S602 - a pipe is what is tested
+        shell=True,
         executable="/bin/bash",
         capture_output=True,
         text=True,
@@ -105,7 +117,9 @@ def test_a_closed_pipe_in_a_real_process(tmp_path: Path) -> None:
 
 def test_a_full_disk_behind_stdout_is_told() -> None:
     with Path("/dev/full").open("w") as full:
-        ran = subprocess.run([sys.executable, "-c", CODE, "list", "series"], stdout=full, stderr=subprocess.PIPE, text=True)
+        ran = subprocess.run(
+            [sys.executable, "-c", CODE, "list", "series"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
     assert ran.returncode == 2
     assert "No space left on device" in ran.stderr
     assert "Traceback" not in ran.stderr

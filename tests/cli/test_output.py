@@ -27,7 +27,9 @@ def printed(
 
     def show(result: Result, *, reused: bool = False) -> str:
         folder = write_run_folder(result, tmp_path, command="simtool run quickstart", force=True)
-        answer = Answer(folder=folder, reused=reused, manifest=read_manifest(folder), summary=read_summary(folder))
+        answer = Answer(
+            folder=folder, reused=reused, manifest=read_manifest(folder), summary=read_summary(folder)
+        )
         capsys.readouterr()
         show_run.show(answer)
         return capsys.readouterr().out
@@ -67,7 +69,7 @@ def test_with_seeds_the_spread_is_shown(printed: Callable[..., str]) -> None:
     result = made.with_method()
     value = result.value("cost_total_usd")
     text = printed(replace(result, intervals={"cost_total_usd": (0.9 * value, value, 1.2 * value)}))
-    assert "-10.0 to +20.0 %" in text
+    assert "-10.0/+20.0 %" in text
     assert "one seed" not in text
     assert narrow(text)
 
@@ -76,10 +78,12 @@ def test_an_assumed_range_is_shown(printed: Callable[..., str]) -> None:
     result = made.with_method()
     value = result.value("energy_facility_j")
     text = printed(replace(result, ranges={"energy_facility_j": (0.8 * value, 1.3 * value)}))
-    assert "assumed -20.0 to +30.0 %" in text
+    assert "assumed -20.0/+30.0 %" in text
 
 
-def test_memory_published_figures_notes_and_folder_are_told(printed: Callable[..., str], tmp_path: Path) -> None:
+def test_memory_published_figures_notes_and_folder_are_told(
+    printed: Callable[..., str], tmp_path: Path
+) -> None:
     text = printed(made.with_method())
     assert "memory: 46.6 GiB of 74.5 GiB an accelerator (62%, fits)" in " ".join(text.split())
     assert "-53.3 %" in text
@@ -96,10 +100,10 @@ def test_memory_published_figures_notes_and_folder_are_told(printed: Callable[..
         (12 * 3600.0, "s", "12 h"),
         (600.0, "s", "600 s"),
         (0.0123, "s", "12.3 ms"),
-        (3.2e6, "USD", "3.2 million USD"),
+        (3.2e6, "USD", "3.2 M USD"),
         (2.5, "USD", "2.50 USD"),
         (54321.0, "USD", "54,321 USD"),
-        (30.84e6, "h", "30.84 million h"),
+        (30.84e6, "h", "30.84 Mh"),
         (1234.5, "h", "1,234 h"),
         (0.4321, "", "0.4321"),
         (7.2e12, "J", "2 GWh"),
@@ -138,7 +142,11 @@ PUE = Sourced(value=1.1, unit="", kind="assumed", source="the scenario", spread=
 METER = Sourced(value=7.2e9, unit="J", kind="measured", source="a meter " * 20)
 IT = Derived(name="energy_it_j", value=7.2e9, unit="J", formula="read off", inputs=(Input("meter", METER),))
 ENERGY = Derived(
-    name="energy_facility_j", value=7.92e9, unit="J", formula="energy_it x PUE", inputs=(IT, Input("PUE", PUE), IT)
+    name="energy_facility_j",
+    value=7.92e9,
+    unit="J",
+    formula="energy_it x PUE",
+    inputs=(IT, Input("PUE", PUE), IT),
 )
 
 

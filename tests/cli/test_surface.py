@@ -30,7 +30,9 @@ def surface() -> str:
 
 
 def test_the_surface_is_the_one_that_was_agreed() -> None:
-    assert surface() == SURFACE.read_text("utf-8"), "a change here is a change for every script that calls simtool"
+    assert surface() == SURFACE.read_text("utf-8"), (
+        "a change here is a change for every script that calls simtool"
+    )
 
 
 @pytest.mark.parametrize("verb", sorted(COMMANDS))
@@ -90,7 +92,12 @@ def test_a_wrong_word_is_bad_input(words: list[str], said: str, simtool: Callabl
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_can_complete_verbs(shell: str) -> None:
-    environment = {**os.environ, "_SIMTOOL_COMPLETE": f"complete_{shell}", "COMP_WORDS": "simtool ex", "COMP_CWORD": "1"}
+    environment = {
+        **os.environ,
+        "_SIMTOOL_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": "simtool ex",
+        "COMP_CWORD": "1",
+    }
     environment |= {"_TYPER_COMPLETE_ARGS": "simtool ex", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     code = "from simtool.cli.main import main; main()"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)

@@ -171,6 +171,15 @@ def test_the_scenario_itself_is_right(write: Write) -> None:
             id="number for text",
         ),
         pytest.param(
+            "  start: 2025-01-01T00:00Z\n",
+            "",
+            (
+                "a.yaml:27:3: site.start: found no such key; "
+                "allowed: a date and time with its zone; add 'start: ...'"
+            ),
+            id="missing time",
+        ),
+        pytest.param(
             "2025-01-01T00:00Z",
             "2025-01-01",
             "a.yaml:27:10: site.start: found '2025-01-01' without a time zone; "

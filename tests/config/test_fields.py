@@ -79,7 +79,7 @@ def test_written_short(name: str, written: object, value: float) -> None:
             "",
             " ",
         ),
-        *(5, 5.0, True, None, [], ["1 s"], 10**400, float("nan")),
+        *(5, 5.0, True, [], ["1 s"], 10**400, float("nan")),
     ],
 )
 def test_what_is_no_duration(written: object) -> None:

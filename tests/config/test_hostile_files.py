@@ -65,6 +65,14 @@ def test_no_permission(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (problem.where, problem.found) == ("a.yaml", "found a file that may not be read")
 
 
+def test_a_folder_that_cannot_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert problem_of("a.yaml").found == "found no such file"
+
+
 def test_a_link_to_itself() -> None:
     Path("a.yaml").symlink_to("a.yaml")
     assert problem_of("a.yaml").found.startswith("found a path that cannot be read")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -321,6 +322,11 @@ def test_later_checks_find_the_place_of_a_field(write: Write) -> None:
     assert loaded.locate("cluster.node") == "scenarios/a.yaml:14:3"
     assert loaded.locate("cluster.assume.power_limit[1]") == "scenarios/a.yaml:17:33"
     assert loaded.locate("cluster.num_nodes") == "--set"
+
+
+def test_a_loaded_scenario_travels_to_other_processes(write: Write) -> None:
+    loaded = load_scenario(write(SCENARIO))
+    assert pickle.loads(pickle.dumps(loaded)) == loaded  # noqa: S301 - our own bytes
 
 
 def test_a_section_is_a_document_with_its_places(write: Write) -> None:

@@ -163,7 +163,7 @@ def interrupted(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "step", ["_write_json", "resolved_yaml", "_write_costs", "_write_ledger", "write_timeline"]
+    "step", ["_write_json", "resolved_yaml", "_write_costs", "write_ledger", "write_timeline"]
 )
 def test_a_full_disk_leaves_nothing(
     result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -285,7 +285,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_disk_that_is_really_full(result: Result, tiny_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not os.path.ismount(tiny_disk):  # mounting takes rights that not every machine gives
-        monkeypatch.setattr(folder, "_write_ledger", no_space)
+        monkeypatch.setattr(folder, "write_ledger", no_space)
     with pytest.raises(OutputError, match="the disk is full"):
         write(result, tiny_disk / "out")
     assert {path.name for path in tiny_disk.iterdir()} <= {"ballast"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -137,6 +137,21 @@ def strangers(
     return [99]
 
 
+def nothing(
+    _queue: Collection[QueuedJob], _cluster: ClusterView, _signals: Mapping[str, SignalView], _now_s: float
+) -> list[int]:
+    """Starts no job, ever."""
+    return []
+
+
+def test_a_scheduler_that_starts_nothing_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCHEDULERS._items, "lazy", nothing)
+    with pytest.raises(SimtoolError, match="nothing is left to happen"):
+        simulate(
+            [plans.job()], plans.cluster(2), plans.synchronous(), plans.failures(), seed=0, scheduler="lazy"
+        )
+
+
 @pytest.mark.parametrize(
     ("plug_in", "message"), [(everything, "more than the 0 free"), (strangers, "job 99")]
 )
@@ -150,9 +165,9 @@ def test_a_scheduler_that_starts_what_it_may_not_is_named(
 
 
 @pytest.fixture(params=list(SCHEDULERS))
-def scheduler(request: pytest.FixtureRequest) -> Iterator[str]:
+def scheduler(request: pytest.FixtureRequest) -> str:
     """Every registered scheduler: what is added is tested without another test."""
-    yield request.param
+    return str(request.param)
 
 
 def test_a_scheduler_never_gives_away_more_than_is_free(scheduler: str) -> None:

@@ -140,17 +140,23 @@ def test_a_power_cap_lowers_power_and_never_speeds_up(cap_w):
 
 def test_power_rises_from_idle_to_compute():
     power = estimate_step(LLAMA, EIGHT, H100).power
-    watts = [float(power[state].accelerator_w) for state in ("idle", "bubble", "exposed_communication", "compute")]
+    watts = [
+        float(power[state].accelerator_w) for state in ("idle", "bubble", "exposed_communication", "compute")
+    ]
     assert watts == sorted(watts)
     assert watts[-1] <= 700.0
 
 
-def test_a_tensor_group_over_two_nodes_is_slower_than_inside_one_but_not_by_the_whole_tier():
+def test_a_tensor_group_over_two_nodes_uses_the_whole_networks_of_both():
+    """Slower than inside a node, but far from every message on one slow card per accelerator (9 x here)."""
     big = job("megatron-175b", seq_len=2048)
     inside = replace(EIGHT, tp=8.0, pp=8.0, dp=2.0)
-    across = replace(EIGHT, tp=16.0, pp=8.0, dp=1.0, num_micro_batches=16.0)
-    ratio = float(estimate_step(big, across, H100).step_time_s) / float(estimate_step(big, inside, H100).step_time_s)
-    assert 1.0 < ratio < 3.0
+    across = replace(EIGHT, tp=16.0, pp=8.0, dp=1.0)
+    slow, fast = (
+        float(estimate_step(big, layouts, H100).seconds["tensor_communication"])
+        for layouts in (across, inside)
+    )
+    assert 1.0 < slow / fast < 5.0
 
 
 def test_zero_3_gathers_weights_in_every_micro_batch():

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simtool.errors import InputError, Problem, did_you_mean
 from simtool.machine.network import Fabric, Link
@@ -29,13 +30,9 @@ from simtool.stepgraph import Number
 KINDS = ("all_reduce", "reduce_scatter", "all_gather", "all_to_all", "broadcast", "point_to_point")
 """What can be asked for."""
 
-RAMP_EXPONENT = 0.27
-"""How slowly the rate rises to its limit with the message: libraries add channels and larger pieces as the
-message grows. One fit over NCCL's tables of five GPUs (`calibrate.collectives`)."""
 
-LOCAL_FRAC = 0.38
-"""Work on a rank's own shard, in shards that cross the wire: it is read, and copied or added, in the same
-kernel. Makes groups of 2 slower than the wire alone. From the same fit."""
+Mask = bool | NDArray[np.bool_]
+"""Yes or no, for one group or for many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +53,8 @@ class Group:
 class Algorithm(Protocol):
     """One way of doing a collective."""
 
-    def applies(self, kind: str, group: Group, fabric: Fabric) -> Number:
-        """Where this algorithm stands in the choice (broadcasts to booleans)."""
+    def applies(self, kind: str, group: Group, fabric: Fabric) -> Mask:
+        """Where this algorithm stands in the choice."""
         ...
 
     def time_s(self, kind: str, size_bytes: Number, group: Group, fabric: Fabric) -> Number:
@@ -88,7 +85,7 @@ def collective_time_s(
         size_bytes: the full buffer [byte]: what is reduced; what is gathered or scattered, put together;
             what one rank sends in all (all-to-all, one of `group_size` parts stays); the message.
         group_size: ranks; a group of one takes no time. Point-to-point: 2.
-        ranks_per_node: of them in one domain; more than `group_size` counts as all.
+        ranks_per_node: of them in one domain, at most as many as there are and as fit.
         fabric: the networks.
         algorithm: a name of `ALGORITHMS`, in place of the fastest.
 
@@ -97,13 +94,17 @@ def collective_time_s(
     >>> fabric = Fabric(scale_up=nvlink, scale_out=cards, accelerators_per_domain=8)
     >>> times = collective_time_s("all_gather", 64e6, np.array([1, 8, 16]), 8, fabric)
     >>> [round(1e6 * float(time)) for time in times]
-    [0, 196, 364]
+    [0, 196, 207]
     """
     if kind not in KINDS:
-        raise InputError(Problem("", "collective", f"unknown collective {kind!r}", "", did_you_mean(kind, KINDS)))
+        raise InputError(
+            Problem("", "collective", f"unknown collective {kind!r}", "", did_you_mean(kind, KINDS))
+        )
     alone = np.asarray(group_size) <= 1
     size = np.maximum(np.asarray(group_size, dtype=float), 2.0)
-    near = np.minimum(np.asarray(ranks_per_node, dtype=float), size)
+    near = np.minimum(
+        np.asarray(ranks_per_node, dtype=float), np.minimum(size, fabric.accelerators_per_domain)
+    )
     group = Group(size=size, per_domain=near)
     best: Number = np.inf
     for name in (algorithm,) if algorithm is not None else ALGORITHMS:
@@ -114,33 +115,46 @@ def collective_time_s(
     return np.where(alone, 0.0, best)
 
 
-def transfer_time_s(wire_bytes: Number, rate_bytes_per_s: Number, ramp_size_bytes: float) -> Number:
+def transfer_time_s(wire_bytes: Number, rate_bytes_per_s: Number, link: Link) -> Number:
     """Time of bytes on a wire whose rate rises with the message [s].
 
-    ``t = (w / rate) (1 + ramp/w)^g``, ``g = RAMP_EXPONENT``: the limit `rate` is reached by
-    messages far above the ramp size, never exceeded, and the time rises with every byte since g < 1.
+    ``t = (w / rate) (1 + ramp/w)^g`` with the link's ramp size and exponent: the limit `rate` is reached
+    by messages far above the ramp size, never exceeded, and the time rises with every byte since g < 1.
 
-    >>> transfer_time_s(1e9, 1e11, 0.0)
+    >>> link = Link(name="a", bandwidth_bytes_per_s=1e11, efficiency_frac=1.0, latency_s=0.0, startup_s=0.0)
+    >>> float(transfer_time_s(1e9, link.rate_bytes_per_s, link))
     0.01
-    >>> round(float(transfer_time_s(5e7, 1e11, 5e7) / transfer_time_s(5e7, 1e11, 0.0)), 3)
-    1.206
     """
     wire = np.asarray(wire_bytes, dtype=float)
-    ramped = wire ** (1.0 - RAMP_EXPONENT) * (wire + ramp_size_bytes) ** RAMP_EXPONENT
+    ramped = wire ** (1.0 - link.ramp_exponent) * (wire + link.ramp_size_bytes) ** link.ramp_exponent
     seconds: Number = ramped / rate_bytes_per_s
-    return float(seconds) if np.ndim(seconds) == 0 else seconds
+    return seconds
 
 
 def inside_time_s(wire_bytes: Number, group: Group, fabric: Fabric, *, pairs: bool = False) -> Number:
-    """Time of bytes that each rank sends within its domain [s]."""
+    """Time of bytes that each rank sends within its domain [s]; none where it is alone there."""
     link = fabric.scale_up
-    return transfer_time_s(wire_bytes, link.rate_bytes_per_s * usable_frac(group, fabric, pairs=pairs), link.ramp_size_bytes)
+    rate = link.rate_bytes_per_s * usable_frac(group, fabric, pairs=pairs)
+    return np.where(group.per_domain > 1, transfer_time_s(wire_bytes, rate, link), 0.0)
 
 
 def outside_time_s(wire_bytes: Number, group: Group, fabric: Fabric) -> Number:
     """Time of bytes that a group sends out of each of its domains, over the cards of its ranks there [s]."""
     link = fabric.scale_out
-    return transfer_time_s(wire_bytes, link.rate_bytes_per_s * group.per_domain, link.ramp_size_bytes)
+    seconds = transfer_time_s(wire_bytes, link.rate_bytes_per_s * group.per_domain, link)
+    return np.where(spans(group), seconds, 0.0)
+
+
+def inside_bound_s(wire_bytes: Number, group: Group, fabric: Fabric, *, pairs: bool = False) -> Number:
+    """The least that `inside_time_s` can be: nominal bandwidth [s]."""
+    nominal = wire_bytes / (fabric.scale_up.bandwidth_bytes_per_s * usable_frac(group, fabric, pairs=pairs))
+    return np.where(group.per_domain > 1, nominal, 0.0)
+
+
+def outside_bound_s(wire_bytes: Number, group: Group, fabric: Fabric) -> Number:
+    """The least that `outside_time_s` can be: nominal bandwidth [s]."""
+    nominal = wire_bytes / (fabric.scale_out.bandwidth_bytes_per_s * group.per_domain)
+    return np.where(spans(group), nominal, 0.0)
 
 
 def usable_frac(group: Group, fabric: Fabric, *, pairs: bool = False) -> Number:
@@ -150,9 +164,9 @@ def usable_frac(group: Group, fabric: Fabric, *, pairs: bool = False) -> Number:
     return share(np.maximum(group.per_domain, 2.0), fabric.accelerators_per_domain)
 
 
-def spans(group: Group) -> Number:
+def spans(group: Group) -> NDArray[np.bool_]:
     """Where a group reaches more than one domain."""
-    return np.asarray(group.num_domains) > 1
+    return np.asarray(np.asarray(group.num_domains) > 1)
 
 
 def startup_s(group: Group, fabric: Fabric) -> Number:

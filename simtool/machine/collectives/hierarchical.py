@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from simtool.machine.collectives import ALGORITHMS, Group, spans
+from simtool.machine.collectives import ALGORITHMS, Group, Mask, spans
 from simtool.machine.collectives.ring import Ring
 from simtool.machine.collectives.tree import Tree
 from simtool.machine.network import Fabric
@@ -21,16 +21,17 @@ class Hierarchical:
     steps instead of 2 (n-1). In return the three parts follow each other.
     """
 
-    def applies(self, kind: str, group: Group, fabric: Fabric) -> Number:
+    def applies(self, kind: str, group: Group, fabric: Fabric) -> Mask:
         """All-reduce of a group with several ranks in each of several domains."""
-        return spans(group) & (group.per_domain > 1) & (kind == "all_reduce")
+        return spans(group) & np.asarray(np.asarray(group.per_domain) > 1) & np.bool_(kind == "all_reduce")
 
     def time_s(self, kind: str, size_bytes: Number, group: Group, fabric: Fabric) -> Number:
         """Sum of the three, the middle one by ring or tree."""
         inside, between, shard = _parts(size_bytes, group)
         ring = Ring()
         far = np.minimum(
-            ring.time_s("all_reduce", shard, between, fabric), Tree().time_s("all_reduce", shard, between, fabric)
+            ring.time_s("all_reduce", shard, between, fabric),
+            Tree().time_s("all_reduce", shard, between, fabric),
         )
         near = ring.time_s("reduce_scatter", size_bytes, inside, fabric)
         return near + far + ring.time_s("all_gather", size_bytes, inside, fabric)

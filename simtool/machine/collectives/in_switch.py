@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simtool.machine.collectives import ALGORITHMS, LOCAL_FRAC, Group, spans, usable_frac
+from simtool.machine.collectives import ALGORITHMS, Group, Mask, inside_bound_s, spans, usable_frac
 from simtool.machine.network import Fabric, Link
 from simtool.stepgraph import Number
 
@@ -20,10 +20,10 @@ class InSwitch:
     the choice for large messages only.
     """
 
-    def applies(self, kind: str, group: Group, fabric: Fabric) -> Number:
+    def applies(self, kind: str, group: Group, fabric: Fabric) -> Mask:
         """All-reduce in one domain whose switch can add."""
         can = kind == "all_reduce" and fabric.scale_up.in_switch_gain is not None
-        return np.logical_not(spans(group)) & can
+        return ~spans(group) & np.bool_(can)
 
     def time_s(self, kind: str, size_bytes: Number, group: Group, fabric: Fabric) -> Number:
         """``start-up + (1 + 1/n) S / rate``, the rate such that 8 ranks gain what the profile states."""
@@ -34,15 +34,15 @@ class InSwitch:
     def bound_s(self, kind: str, size_bytes: Number, group: Group, fabric: Fabric) -> Number:
         """(1 + 1/n) S/B."""
         wire = (1.0 + 1.0 / group.size) * np.asarray(size_bytes, dtype=float)
-        return wire / (fabric.scale_up.bandwidth_bytes_per_s * usable_frac(group, fabric))
+        return inside_bound_s(wire, group, fabric)
 
 
 def _rate_bytes_per_s(link: Link, group: Group, fabric: Fabric) -> Number:
     """On the wire; never above the link itself, however large a gain is written down."""
     n = REFERENCE_RANKS
-    ring_time = (2.0 * (n - 1.0) + LOCAL_FRAC) / n / link.rate_bytes_per_s
+    ring_time = (2.0 * (n - 1.0) + link.local_frac) / n / link.rate_bytes_per_s
     reached = (link.in_switch_gain or 1.0) * (1.0 + 1.0 / n) / ring_time
-    return np.minimum(reached, link.bandwidth_bytes_per_s) * usable_frac(group, fabric)
+    return np.asarray(np.minimum(reached, link.bandwidth_bytes_per_s) * usable_frac(group, fabric))
 
 
 ALGORITHMS.register("in-switch")(InSwitch())

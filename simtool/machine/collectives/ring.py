@@ -6,14 +6,14 @@ import numpy as np
 
 from simtool.machine.collectives import (
     ALGORITHMS,
-    LOCAL_FRAC,
     Group,
+    Mask,
+    inside_bound_s,
     inside_time_s,
+    outside_bound_s,
     outside_time_s,
-    spans,
     startup_s,
     steps_latency_s,
-    usable_frac,
 )
 from simtool.machine.network import Fabric
 from simtool.stepgraph import Number
@@ -31,32 +31,28 @@ class Ring:
     Source of the counts: the Rabenseifner and bucket algorithms (Thakur et al. 2005; Patarasuk, Yuan 2009).
     """
 
-    def applies(self, kind: str, group: Group, fabric: Fabric) -> Number:
+    def applies(self, kind: str, group: Group, fabric: Fabric) -> Mask:
         """All kinds that go through every rank."""
-        return np.asarray(kind in ROUNDS)
+        return kind in ROUNDS
 
     def time_s(self, kind: str, size_bytes: Number, group: Group, fabric: Fabric) -> Number:
         """``start-up + steps + max(inside, outside)``."""
         wire = _wire_bytes(kind, size_bytes, group)
-        own = 0.0 if kind == "broadcast" else LOCAL_FRAC * np.asarray(size_bytes) / group.size
-        inside = np.where(group.per_domain > 1, inside_time_s(wire + own, group, fabric), 0.0)
-        outside = np.where(spans(group), outside_time_s(wire, group, fabric), 0.0)
-        latency = startup_s(group, fabric) + steps_latency_s(ROUNDS[kind], group, fabric)
-        return latency + np.maximum(inside, outside)
+        own = 0.0 if kind == "broadcast" else fabric.scale_up.local_frac * np.asarray(size_bytes) / group.size
+        slower = np.maximum(inside_time_s(wire + own, group, fabric), outside_time_s(wire, group, fabric))
+        return startup_s(group, fabric) + steps_latency_s(ROUNDS[kind], group, fabric) + slower
 
     def bound_s(self, kind: str, size_bytes: Number, group: Group, fabric: Fabric) -> Number:
         """2 (n-1)/n S/B for an all-reduce, half of it for its halves, S/B for a broadcast."""
         wire = _wire_bytes(kind, size_bytes, group)
-        near = wire / (fabric.scale_up.bandwidth_bytes_per_s * usable_frac(group, fabric))
-        far = wire / (fabric.scale_out.bandwidth_bytes_per_s * group.per_domain)
-        return np.maximum(np.where(group.per_domain > 1, near, 0.0), np.where(spans(group), far, 0.0))
+        return np.maximum(inside_bound_s(wire, group, fabric), outside_bound_s(wire, group, fabric))
 
 
 def _wire_bytes(kind: str, size_bytes: Number, group: Group) -> Number:
     whole = np.asarray(size_bytes, dtype=float)
     if kind == "broadcast":
         return whole * np.ones_like(group.size)
-    return ROUNDS[kind] * (group.size - 1.0) / group.size * whole
+    return np.asarray(ROUNDS[kind] * (group.size - 1.0) / group.size * whole)
 
 
 ALGORITHMS.register("ring")(Ring())

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from simtool.machine.collectives import ALGORITHMS, Group, inside_time_s, outside_time_s, spans, usable_frac
+from simtool.machine.collectives import (
+    ALGORITHMS,
+    Group,
+    Mask,
+    inside_bound_s,
+    inside_time_s,
+    outside_bound_s,
+    outside_time_s,
+    spans,
+)
 from simtool.machine.network import Fabric
 from simtool.stepgraph import Number
 
@@ -20,9 +29,9 @@ class Tree:
     ring on many. Source: Sanders, Speck, Traeff 2009; NCCL uses it for all-reduce across nodes.
     """
 
-    def applies(self, kind: str, group: Group, fabric: Fabric) -> Number:
+    def applies(self, kind: str, group: Group, fabric: Fabric) -> Mask:
         """All-reduce across domains."""
-        return spans(group) & (kind == "all_reduce")
+        return spans(group) & np.bool_(kind == "all_reduce")
 
     def time_s(self, kind: str, size_bytes: Number, group: Group, fabric: Fabric) -> Number:
         """``start-up + 2 (ceil(log2 D) latency + (r-1) relay) + max(inside, outside)``."""
@@ -36,8 +45,7 @@ class Tree:
     def bound_s(self, kind: str, size_bytes: Number, group: Group, fabric: Fabric) -> Number:
         """The larger of 2 (r-1)/r S inside and 2 (D-1)/D S outside, over its bandwidth."""
         near, far = _wire_bytes(size_bytes, group)
-        inside = near / (fabric.scale_up.bandwidth_bytes_per_s * usable_frac(group, fabric))
-        return np.maximum(inside, far / (fabric.scale_out.bandwidth_bytes_per_s * group.per_domain))
+        return np.maximum(inside_bound_s(near, group, fabric), outside_bound_s(far, group, fabric))
 
 
 def _wire_bytes(size_bytes: Number, group: Group) -> tuple[Number, Number]:

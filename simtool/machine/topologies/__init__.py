@@ -14,8 +14,10 @@ from simtool.stepgraph import Number
 
 
 class Topology(Protocol):
-    """Usable share of an accelerator's bandwidth, between 0 and 1, for a group of `group_size` ranks
-    placed as close together as `domain` accelerators allow."""
+    """Usable share of an accelerator's bandwidth, above 0 and at most 1.
+
+    For a group of `group_size` ranks that stand close together among `domain` accelerators.
+    """
 
     def ring_frac(self, group_size: Number, domain: Number) -> Number:
         """Where every rank sends to neighbours of its choice (rings, trees, chains)."""

@@ -17,7 +17,8 @@ class Torus:
     def _filled(self, group_size: Number, domain: Number) -> Number:
         side = np.maximum(np.asarray(domain, dtype=float) ** (1.0 / self.num_dimensions), 2.0)
         size = np.maximum(np.asarray(group_size, dtype=float), 2.0)
-        return np.clip(np.ceil(np.log(size) / np.log(side) - 1e-9), 1.0, self.num_dimensions)
+        filled = np.ceil(np.log(size) / np.log(side) - 1e-9)
+        return np.asarray(np.clip(filled, 1.0, self.num_dimensions))
 
     def ring_frac(self, group_size: Number, domain: Number) -> Number:
         """j / k, with j dimensions filled one after the other, each ``domain^(1/k)`` long.
@@ -31,7 +32,7 @@ class Torus:
         """``ring_frac`` over the mean number of hops, ``j g / 4`` in rings of ``g = n^(1/j)``, at least 1."""
         filled = self._filled(group_size, domain)
         ring_length = np.maximum(np.asarray(group_size, dtype=float), 2.0) ** (1.0 / filled)
-        return filled / self.num_dimensions / np.maximum(filled * ring_length / 4.0, 1.0)
+        return np.asarray(filled / self.num_dimensions / np.maximum(filled * ring_length / 4.0, 1.0))
 
 
 TOPOLOGIES.register("torus-2d")(Torus(2))

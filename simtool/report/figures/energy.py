@@ -46,7 +46,7 @@ def figure(result: Result) -> Figure:
 def draw(numbers: Table, *, source: str) -> Figure:
     """The figure of a table made by `table`."""
     runs = [str(run) for run in reversed(numbers.unique("run"))]
-    states = [str(state) for state in numbers.unique("state")]
+    states = sorted((str(state) for state in numbers.unique("state")), key=LEDGER_STATES.index)
     drawing = style.new_figure(1.15 + 0.27 * len(states))
     axes = drawing.subplots(1, len(runs), sharex=True, sharey=True, squeeze=False)[0]
     totals = {run: float(numbers.where("run", run).numbers("energy_j").sum()) for run in runs}

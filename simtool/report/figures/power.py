@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 NUM_BINS = 480
-"""Stretches of time that a page can tell apart; finer steps become mean, lowest and highest."""
+"""Stretches of time that a page can tell apart; shorter steps become mean, lowest and highest."""
 
 
 def table(result: Result) -> Table:
     """Mean power of each component over stretches of time, and the extremes of the IT power [W].
 
-    A record with few steps is given step by step; a long one in equal stretches whose means keep
-    the energy exactly.
+    A record whose steps are all wide enough to be seen is given step by step; any other in equal
+    stretches, whose means keep the energy exactly.
     """
     ledger = result.outcome.ledger
     edges = ledger.breakpoints_s
-    if len(edges) - 1 > NUM_BINS:
+    if np.diff(edges).min() * NUM_BINS < edges[-1] - edges[0]:
         edges = np.linspace(edges[0], edges[-1], NUM_BINS + 1)
     pue = result.value("energy_facility_j") / result.value("energy_it_j")
     means = {part: _mean(ledger, ledger.power_w(component=part), edges) for part in COMPONENTS}

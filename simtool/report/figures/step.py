@@ -106,7 +106,7 @@ def draw(numbers: Table, *, source: str) -> Figure:
     axes[-1].set_xlabel(f"time since the step began ({unit}); each part is the sum over the step")
     axes[0].set_xlim(0, longest / scale * 1.13)
     style.key(
-        axes[0], {name: style.STATE_COLOURS[state] for state, name in GROUPS.items()}, loc="upper right"
+        axes[0], {name: style.STATE_COLOURS[state] for state, name in GROUPS.items()}, loc="lower left"
     )
     length = f", {totals[runs[0]] / scale:.4g} {unit}" if len(runs) == 1 else ""
     style.headline(drawing, f"One training step part by part{length}")

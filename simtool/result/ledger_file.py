@@ -1,0 +1,42 @@
+"""The ledger as a Parquet file: one row for every interval, state and component."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simtool.ledger import Ledger
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def write_ledger(path: Path, ledger: Ledger) -> None:
+    """Write the columns of a ledger; names are dictionary-encoded, nothing depends on the moment."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    columns = ledger.columns()
+    table = pa.Table.from_arrays([_array(column) for column in columns.values()], names=list(columns))
+    parquet.write_table(table, path)
+
+
+def _array(values: NDArray[Any]) -> pa.Array:
+    """Numbers or names as Arrow. From buffers: `pyarrow.array` would import pandas wherever it is installed."""
+    import pyarrow as pa
+
+    if values.dtype.kind != "U":
+        numbers = np.ascontiguousarray(values, dtype=np.float64)
+        return pa.Array.from_buffers(pa.float64(), len(numbers), [None, pa.py_buffer(numbers)])
+    words, codes = np.unique(values, return_inverse=True)
+    encoded = [str(word).encode() for word in words]
+    ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    dictionary = pa.Array.from_buffers(pa.utf8(), len(words), buffers)
+    indices = np.ascontiguousarray(codes, dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(
+        pa.Array.from_buffers(pa.int32(), len(indices), [None, pa.py_buffer(indices)]), dictionary
+    )

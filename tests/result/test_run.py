@@ -1,0 +1,193 @@
+"""From a scenario to its result: what every answer holds, and what must agree with what."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from simtool import load_scenario, run
+from simtool.errors import InfeasibleError, InputError
+from simtool.ledger import COMPONENTS
+from simtool.profiles.find import default_library
+from simtool.provenance import Input
+from simtool.result.prepare import prepare
+from simtool.units import SECONDS_PER_HOUR
+
+NEEDED = {
+    "duration_s",
+    "accelerator_hours",
+    "tokens_per_s",
+    "step_time_s",
+    "mfu",
+    "hfu",
+    "goodput_frac",
+    "energy_accelerator_j",
+    "energy_it_j",
+    "energy_facility_j",
+    "cost_total_usd",
+    "carbon_total_kgco2e",
+}
+GALLERY = (
+    "gpt3-175b",
+    "bloom-176b",
+    "opt-175b",
+    "llama2-70b",
+    "llama3-405b",
+    "megatron-175b",
+    "megatron-175b-full",
+)
+
+
+@pytest.fixture(scope="module")
+def quickstart():
+    return run("quickstart")
+
+
+def test_every_answer_holds_the_promised_quantities(quickstart):
+    assert set(quickstart.quantities) >= NEEDED
+    assert all(math.isfinite(quantity.value) for quantity in quickstart.quantities.values())
+
+
+def test_parts_sum_to_wholes(quickstart):
+    ledger, value = quickstart.outcome.ledger, quickstart.value
+    meter = math.fsum(ledger.energy_j(component=name) for name in COMPONENTS)
+    assert value("energy_it_j") == pytest.approx(meter, rel=1e-9)
+    assert value("energy_facility_j") == pytest.approx(1.15 * value("energy_it_j"), rel=1e-12)
+    assert value("cost_total_usd") == pytest.approx(
+        math.fsum(line.amount_usd for line in quickstart.costs), rel=1e-12
+    )
+    wall = quickstart.outcome.end_s * (quickstart.num_devices + 8)  # one spare node of 8
+    assert ledger.device_s() == pytest.approx(wall, rel=1e-9)
+    hours = value("duration_s") * quickstart.num_devices / SECONDS_PER_HOUR
+    assert value("accelerator_hours") == pytest.approx(hours, rel=1e-12)
+
+
+def test_the_method_is_compared_with_plain_training(quickstart):
+    plain = run("quickstart", ["method=none"])
+    assert quickstart.reference is not None
+    assert plain.reference is None
+    assert plain.value("duration_s") == quickstart.reference.value("duration_s")
+    for name in ("duration_s", "energy_facility_j", "cost_total_usd", "carbon_total_kgco2e"):
+        survived = quickstart.surviving_frac(name)
+        assert survived is not None
+        assert 0.0 < survived < 0.42
+
+
+def test_less_survives_where_the_host_sets_the_pace(quickstart):
+    """The same 40 % on a small model cut into eight: launches do not shrink with the work."""
+    small = ["workload.model=gpt3-350m", "workload.seq_len=1024", "layout={tp: 8, micro_batch: 1}"]
+    bound, free = (result.surviving_frac("step_time_s") for result in (run("quickstart", small), quickstart))
+    assert bound is not None
+    assert 0.0 <= bound < 0.1 < 0.3 < free < 0.4
+
+
+def test_every_number_ends_in_sources(quickstart):
+    for name in ("energy_facility_j", "cost_total_usd", "carbon_total_kgco2e", "step_time_s"):
+        leaves = [leaf for _, leaf in quickstart.quantities[name].walk() if isinstance(leaf, Input)]
+        assert leaves
+        assert all(leaf.number.source for leaf in leaves)
+
+
+def test_the_same_scenario_gives_the_same_numbers_to_the_last_bit(quickstart):
+    again = run("quickstart")
+    assert {k: q.value for k, q in again.quantities.items()} == {
+        k: q.value for k, q in quickstart.quantities.items()
+    }
+
+
+def test_a_scenario_does_not_change_while_it_runs():
+    loaded = load_scenario("quickstart")
+    before = loaded.scenario.model_dump_json()
+    run(loaded)
+    assert loaded.scenario.model_dump_json() == before
+
+
+def test_several_seeds_give_intervals_and_the_first_is_the_single_run(quickstart):
+    several = run("quickstart", seeds=5)
+    p10, p50, p90 = several.intervals["duration_s"]
+    assert p10 <= p50 <= p90
+    assert several.value("duration_s") == quickstart.value("duration_s")
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_published_runs_are_shown_beside_their_prediction(name):
+    result = run(name)
+    assert result.observed
+    for comparison in result.observed:
+        assert comparison.predicted == result.value(comparison.name)
+        if comparison.name.startswith(("energy", "carbon")):
+            assert not comparison.scored
+
+
+@pytest.mark.parametrize("name", ["megatron-175b", "megatron-175b-full"])
+def test_the_two_published_175b_steps_are_within_six_percent(name):
+    (comparison,) = run(name).observed
+    assert abs(comparison.error_frac) < 0.06
+
+
+@pytest.mark.parametrize("name", ["llama2-70b", "llama3-405b"])
+def test_published_accelerator_hours_are_within_fifteen_percent(name):
+    (comparison,) = run(name).observed
+    assert abs(comparison.error_frac) < 0.15
+
+
+def test_without_a_stated_power_time_works_and_energy_asks():
+    changes = ["cluster.accelerator=tpu-v5e", "cluster.node=generic-8", "method=none"]
+    blind = run("quickstart", changes)
+    assert "energy_facility_j" not in blind.quantities
+    assert "cost_total_usd" not in blind.quantities
+    assert blind.value("duration_s") > 0
+    assert any("power_limit" in note for note in blind.notes)
+    assumed = run("quickstart", [*changes, "cluster.assume={power_limit: [150 W, 250 W]}"])
+    low, high = assumed.ranges["energy_facility_j"]
+    assert low < assumed.value("energy_facility_j") < high
+    assert "duration_s" not in assumed.ranges
+
+
+def test_a_model_that_does_not_fit_names_the_limit_and_what_would_fit():
+    with pytest.raises(InfeasibleError) as caught:
+        run("quickstart", ["workload.model=llama3.1-70b", "layout={tp: 1, pp: 1, micro_batch: 1}"])
+    assert "memory" in caught.value.limit
+    assert "%" in caught.value.detail
+    assert caught.value.alternatives
+    assert all("layout" in alternative for alternative in caught.value.alternatives)
+
+
+def test_auto_takes_the_fastest_layout_that_fits():
+    library = default_library()
+    best = prepare(load_scenario("quickstart"), library)
+    for layout in ("{tp: 8, micro_batch: 1}", "{tp: 2, pp: 2, micro_batch: 1}", "{tp: 4, micro_batch: 2}"):
+        other = prepare(load_scenario("quickstart", [f"layout={layout}"]), library)
+        assert float(best.plain.tokens_per_s) >= float(other.plain.tokens_per_s)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ("workload.model=llama9", "workload.model"),
+        ("cluster.accelerator=h100-smx", "cluster.accelerator"),
+        ("cluster.node=dgx-a100-80", "cluster.node"),
+        ("cluster.network=ib-ndrr", "cluster.network"),
+        ("software.framework=megatron", "software.framework"),
+        ("method={profile: nothing}", "method.profile"),
+        ("cluster.power_cap=900 W", "cluster.power_cap"),
+        ("layout={tp: 3}", "layout.tp"),
+        ("site.price={series: price-ercot}", "site"),
+        ("method={profile: fewer-operations, forward_frac: 1.5}", "method"),
+    ],
+)
+def test_what_does_not_fit_together_is_told_at_its_field(change, field):
+    with pytest.raises(InputError) as caught:
+        run("quickstart", [change])
+    assert any(field in problem.field for problem in caught.value.problems)
+    assert all(problem.mend or problem.allowed for problem in caught.value.problems)
+
+
+def test_a_power_cap_trades_time_for_energy():
+    plain, capped = (
+        run("quickstart", ["method=none"]),
+        run("quickstart", ["method=none", "cluster.power_cap=500 W"]),
+    )
+    assert capped.value("step_time_s") > plain.value("step_time_s")
+    assert capped.value("energy_accelerator_j") < plain.value("energy_accelerator_j")
