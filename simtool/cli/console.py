@@ -116,8 +116,14 @@ def table(headings: Sequence[str], right: Sequence[str] = (), fold: Sequence[str
 
 
 def show(shown: Table, *, below: bool = True) -> None:
-    """A table to stdout, without blanks at the ends of its lines, and an empty line below it."""
+    """A table to stdout, without blanks at the ends of its lines, and an empty line below it.
+
+    One that does not fit is wider than the terminal rather than cut.
+    """
+    from rich.measure import Measurement
+
     console = stdout()
+    console.width = max(console.width, Measurement.get(console, console.options, shown).minimum)
     with console.capture() as captured:
         console.print(shown)
     text = "\n".join(row.rstrip() for row in captured.get().splitlines())

@@ -80,7 +80,7 @@ def _sort(first: str, second: str) -> tuple[str, str]:
 def _is_target(word: str) -> bool:
     from simtool.profiles.find import shipped_folder
 
-    return Path(word).exists() or (shipped_folder("scenarios") / f"{word}.yaml").is_file()
+    return bool(word) and (Path(word).exists() or (shipped_folder("scenarios") / f"{word}.yaml").is_file())
 
 
 def _list_all(result: Result, *, as_json: bool) -> None:

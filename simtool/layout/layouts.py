@@ -60,7 +60,8 @@ def counts_ends_as_layers(model: Transformer, pp: Number, vpp: Number) -> NDArra
 def divides(model: Transformer, pp: Number, vpp: Number) -> NDArray[np.bool_]:
     """Whether the layers can be split over ``pp x vpp`` chunks."""
     evenly = np.asarray(model.num_layers % (pp * vpp) == 0)
-    return np.logical_or(evenly, np.logical_and(counts_ends_as_layers(model, pp, vpp), np.asarray(pp > 1)))
+    with_ends = np.logical_and(counts_ends_as_layers(model, pp, vpp), np.asarray(pp > 1))
+    return np.asarray(np.logical_or(evenly, with_ends), dtype=np.bool_)
 
 
 def split_stages(model: Transformer, pp: Number, vpp: Number) -> Stages:

@@ -10,11 +10,11 @@ import numpy as np
 from simtool.profiles.schema import Accelerator, Network, Node
 from simtool.stepgraph import Number
 
-RAMP_EXPONENT = 0.27
+RAMP_EXPONENT = 0.28
 """How slowly a link's rate rises to its limit with the message: libraries add channels and larger pieces as
 messages grow. One fit over NCCL's tables of five GPUs (`calibrate.collectives`)."""
 
-LOCAL_FRAC = 0.38
+LOCAL_FRAC = 0.35
 """Work on a rank's own shard, in shards that cross the wire: it is read, and copied or added, in the same
 kernel, which makes groups of 2 slower than the wire alone. From the same fit."""
 
@@ -43,8 +43,8 @@ class Link:
     """One step of a collective to a neighbour."""
     startup_s: float
     """Once a collective."""
-    ramp_size_bytes: float = 0.0
-    """Bytes on the wire below which the rate falls off."""
+    ramp_time_s: float = 0.0
+    """Transfers shorter than this fall off from the full rate."""
     relay_latency_s: float = 0.0
     """Between domains: what one more rank in the same domain adds to a ring's step."""
     topology: str = "switch"
@@ -162,7 +162,7 @@ def _link(profile: Network, bandwidth_bytes_per_s: float) -> Link:
         efficiency_frac=float(profile.efficiency),
         latency_s=float(profile.latency),
         startup_s=float(profile.collective_latency),
-        ramp_size_bytes=value("ramp_size"),
+        ramp_time_s=value("ramp_time"),
         relay_latency_s=value("relay_latency"),
         topology=profile.topology,
         in_switch_gain=None if profile.in_switch_reduction is None else float(profile.in_switch_reduction),

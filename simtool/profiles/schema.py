@@ -32,7 +32,6 @@ from simtool.provenance import Sourced
 
 DTYPES = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp4", "int8")
 
-ByteCount = Annotated[Sourced, Quantity("byte")]
 
 Topology = Literal[
     "switch",
@@ -248,8 +247,8 @@ class Network(Profile):
     """A link technology. File kind ``simtool/network/1``.
 
     `machine.collectives` takes the time of one collective over it as
-    ``collective_latency + steps x latency + y^(1-g) (y + ramp_size/rate)^g``, ``rate = bandwidth x
-    efficiency``, ``y = bytes on the wire/rate``, with one exponent g for all networks.
+    ``collective_latency + steps x latency + y^(1-g) (y + ramp_time)^g``, ``y = bytes on the wire /
+    (bandwidth x efficiency)``, with one exponent g for all networks.
     """
 
     layer: Literal["scale-up", "scale-out", "host", "wan"]
@@ -261,8 +260,8 @@ class Network(Profile):
     """Share of the bandwidth that very large messages reach on the wire."""
     collective_latency: Seconds
     """Start-up of one collective, software included."""
-    ramp_size: ByteCount | None = None
-    """Bytes on the wire below which the rate falls off; None: the same rate at all sizes."""
+    ramp_time: Seconds | None = None
+    """Transfers shorter than this fall off from the full rate; None: the same rate at all sizes."""
     relay_latency: Seconds | None = None
     """Scale-out: what one more rank in the same domain adds to a step of a ring that spans domains."""
     topology: Topology

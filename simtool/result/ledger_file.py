@@ -31,12 +31,13 @@ def _array(values: NDArray[Any]) -> pa.Array:
     if values.dtype.kind != "U":
         numbers = np.ascontiguousarray(values, dtype=np.float64)
         return pa.Array.from_buffers(pa.float64(), len(numbers), [None, pa.py_buffer(numbers)])
-    words, codes = np.unique(values, return_inverse=True)
-    encoded = [str(word).encode() for word in words]
+    names = values.tolist()
+    words = {word: code for code, word in enumerate(dict.fromkeys(names))}
+    encoded = [word.encode() for word in words]
     ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
     dictionary = pa.Array.from_buffers(pa.utf8(), len(words), buffers)
-    indices = np.ascontiguousarray(codes, dtype=np.int32)
+    indices = np.fromiter((words[name] for name in names), np.int32, len(names))
     return pa.DictionaryArray.from_arrays(
         pa.Array.from_buffers(pa.int32(), len(indices), [None, pa.py_buffer(indices)]), dictionary
     )

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from simtool.ledger import COMPONENTS, Ledger
 from simtool.result.result import Result
-from simtool.result.summary import rounded
 
 MICROSECONDS_PER_SECOND = 1e6
+DECIMALS = 3
+"""Nanoseconds and milliwatts: finer than anything that is simulated."""
 CLUSTER = 1
 """Number of the one process of the trace."""
 Event = dict[str, Any]
@@ -34,7 +35,7 @@ def write_timeline(path: Path, result: Result) -> None:
         "traceEvents": list(trace_events(result)),
     }
     text = json.dumps(trace, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    with path.open("wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+    with path.open("wb") as file, gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as packed:
         packed.write(text.encode())
 
 
@@ -57,30 +58,34 @@ def _named(what: str, name: str, track: int = 0) -> Event:
 
 
 def _slices(segments: dict[str, NDArray[Any]], tracks: dict[str, int]) -> Iterator[Event]:
-    columns = (segments[name].tolist() for name in ("t0_s", "t1_s", "job", "pattern", "num_devices"))
-    for begin_s, end_s, job, pattern, num_devices in zip(*columns, strict=True):
+    begins, lengths = _times(segments["t0_s"]), _times(segments["t1_s"] - segments["t0_s"])
+    names = (segments[name].tolist() for name in ("job", "pattern", "num_devices"))
+    for begin, length, job, pattern, num_devices in zip(begins, lengths, *names, strict=True):
         if job in tracks:
             yield {
                 "ph": "X",
                 "pid": CLUSTER,
                 "tid": tracks[job],
                 "name": pattern,
-                "ts": _time(begin_s),
-                "dur": _time(end_s - begin_s),
+                "ts": begin,
+                "dur": length,
                 "args": {"num_devices": num_devices},
             }
 
 
 def _instants(result: Result, tracks: dict[str, int]) -> Iterator[Event]:
-    for event in result.outcome.events:
+    events = result.outcome.events
+    times = _times(np.array([event.time_s for event in events]))
+    for event, time in zip(events, times, strict=True):
+        about = {"node": event.node, "note": event.note}
         yield {
             "ph": "i",
             "s": "t",
             "pid": CLUSTER,
             "tid": tracks.get(event.job, 0),
             "name": event.kind,
-            "ts": _time(event.time_s),
-            "args": {} if event.node is None else {"node": event.node},
+            "ts": time,
+            "args": {name: value for name, value in about.items() if value not in (None, "")},
         }
 
 
@@ -93,21 +98,24 @@ def _waiting_devices(segments: dict[str, NDArray[Any]]) -> Iterator[Event]:
         change = np.zeros(len(times))
         np.add.at(change, np.searchsorted(times, segments["t0_s"][mine]), segments["num_devices"][mine])
         np.add.at(change, np.searchsorted(times, segments["t1_s"][mine]), -segments["num_devices"][mine])
-        for time_s, devices in zip(times.tolist(), np.cumsum(change).tolist(), strict=True):
-            yield _counter(f"devices {pattern}", time_s, {"devices": int(devices)})
+        for time, devices in zip(_times(times), np.cumsum(change).tolist(), strict=True):
+            yield _counter(f"devices {pattern}", time, {"devices": int(devices)})
 
 
 def _power(ledger: Ledger) -> Iterator[Event]:
-    times = ledger.breakpoints_s.tolist()
-    by_component = [ledger.power_w(component=component).tolist() for component in COMPONENTS]
-    for index, time_s in enumerate(times):
-        watts = [rounded(power[index]) if index < len(power) else 0.0 for power in by_component]
-        yield _counter("IT power (W)", time_s, dict(zip(COMPONENTS, watts, strict=True)))
+    """Counters of each component's power, which drops to nothing at the end."""
+    by_component = [
+        np.append(np.round(ledger.power_w(component=component), DECIMALS), 0.0).tolist()
+        for component in COMPONENTS
+    ]
+    for time, *watts in zip(_times(ledger.breakpoints_s), *by_component, strict=True):
+        yield _counter("IT power (W)", time, dict(zip(COMPONENTS, watts, strict=True)))
 
 
-def _counter(name: str, time_s: float, values: dict[str, float]) -> Event:
-    return {"ph": "C", "pid": CLUSTER, "tid": 0, "name": name, "ts": _time(time_s), "args": values}
+def _counter(name: str, time: float, values: dict[str, float]) -> Event:
+    return {"ph": "C", "pid": CLUSTER, "tid": 0, "name": name, "ts": time, "args": values}
 
 
-def _time(seconds: float) -> float:
-    return rounded(seconds * MICROSECONDS_PER_SECOND)
+def _times(seconds: NDArray[Any]) -> list[float]:
+    """Microseconds, as the format counts."""
+    return [float(time) for time in np.round(seconds * MICROSECONDS_PER_SECOND, DECIMALS)]

@@ -99,7 +99,7 @@ def predict_row(row: Row, library: ProfileLibrary) -> Prediction | Skipped:
     try:
         model = Transformer.model_validate(shape)
         software = software_of(filled, accelerator)
-        machine = _machine(library, accelerator, software, node_bandwidth_of(row))
+        machine = _machine(library, accelerator, software, node_bandwidth_of(row), int(num_devices))
         layouts = _layouts(filled, model, software, num_devices, batch)
         if isinstance(layouts, str):
             return skip(layouts)
@@ -175,14 +175,19 @@ def _estimate(
 
 @cache
 def _machine(
-    library: ProfileLibrary, accelerator: str, software: str, node_bandwidth: float | None
+    library: ProfileLibrary, accelerator: str, software: str, node_bandwidth: float | None, num_devices: int
 ) -> Machine:
     written = (
         None
         if node_bandwidth is None
         else Sourced(value=node_bandwidth, unit="byte/s", kind="published", source="interconnect column")
     )
-    cluster = Cluster(accelerator=accelerator, num_nodes=1, network_bandwidth_per_node=written)
+    per_node = library.get("node", library.get("accelerator", accelerator).node).num_accelerators
+    cluster = Cluster(
+        accelerator=accelerator,
+        num_nodes=max(1, num_devices // per_node),
+        network_bandwidth_per_node=written,
+    )
     return build_machine(
         library, cluster, software, attention=None, power_limit_w=None, locate=lambda field: field
     )

@@ -68,7 +68,7 @@ def test_no_verb_that_simulates_tries_to_import_torch(arguments: tuple[str, ...]
 
 
 def trap(folder: Path) -> Path:
-    """Puts a torch that cannot be imported in a folder; the file exists once somebody tried, excused or not."""
+    """A torch that cannot be imported; the file that is returned exists once somebody tried, excused or not."""
     caught = folder / "caught"
     (folder / "trap").mkdir()
     code = f"open({str(caught)!r}, 'w').close()\nraise ImportError('torch is not for this verb')\n"

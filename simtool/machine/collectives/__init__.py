@@ -118,16 +118,16 @@ def collective_time_s(
 def transfer_time_s(wire_bytes: Number, rate_bytes_per_s: Number, link: Link) -> Number:
     """Time of bytes on a wire whose rate rises with the message [s].
 
-    ``t = (w / rate) (1 + ramp/w)^g`` with the link's ramp size and exponent: the limit `rate` is reached
-    by messages far above the ramp size, never exceeded, and the time rises with every byte since g < 1.
+    ``t = y (1 + ramp/y)^g``, ``y = wire/rate``, with the link's ramp time and exponent: the limit `rate`
+    is reached by transfers far longer than the ramp, never exceeded, and the time rises with every byte
+    since g < 1.
 
     >>> link = Link(name="a", bandwidth_bytes_per_s=1e11, efficiency_frac=1.0, latency_s=0.0, startup_s=0.0)
     >>> float(transfer_time_s(1e9, link.rate_bytes_per_s, link))
     0.01
     """
-    wire = np.asarray(wire_bytes, dtype=float)
-    ramped = wire ** (1.0 - link.ramp_exponent) * (wire + link.ramp_size_bytes) ** link.ramp_exponent
-    seconds: Number = ramped / rate_bytes_per_s
+    full = np.asarray(wire_bytes, dtype=float) / rate_bytes_per_s
+    seconds: Number = full ** (1.0 - link.ramp_exponent) * (full + link.ramp_time_s) ** link.ramp_exponent
     return seconds
 
 

@@ -51,7 +51,7 @@ class Ring:
 def _wire_bytes(kind: str, size_bytes: Number, group: Group) -> Number:
     whole = np.asarray(size_bytes, dtype=float)
     if kind == "broadcast":
-        return whole * np.ones_like(group.size)
+        return np.asarray(whole * np.ones_like(group.size))
     return np.asarray(ROUNDS[kind] * (group.size - 1.0) / group.size * whole)
 
 

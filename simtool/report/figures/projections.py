@@ -19,6 +19,7 @@ Panel = tuple[str, str, Sequence[tuple[float, str]]]
 
 NEWEST, SAME = "newest accelerators", "same accelerators"
 HARDWARE_COLOURS = {SAME: style.BLUE, NEWEST: style.ORANGE}
+HARDWARE_MARKERS = {SAME: "o", NEWEST: "s"}
 DASHED = (0, (4, 2))
 LINEAR_RATIO = 6.0
 """Largest over smallest value up to which an axis that begins at zero reads better than a logarithmic one."""
@@ -101,6 +102,9 @@ def draw_start_years(numbers: Table, *, money: str, source: str) -> Figure:
                     color=colour,
                     linestyle=DASHED if is_base else "-",
                     linewidth=1.0 if is_base else 1.4,
+                    marker=HARDWARE_MARKERS[str(hardware)],
+                    markersize=5.0 if hardware == SAME else 2.6,
+                    markerfacecolor="white" if hardware == SAME else colour,
                     label=f"{hardware}, {run}" if len(runs) > 1 else str(hardware),
                 )
                 if not is_base:
@@ -178,6 +182,8 @@ def _log_axis(place: Axes, words: str) -> None:
 
 def _plain_number(value: float, _position: float | None = None) -> str:
     """A tick of a logarithmic axis as people write it, not as a power of ten."""
+    if value >= 1e4:
+        return f"{value / 1e6:,g}M" if value >= 1e6 else f"{value / 1e3:,g}k"
     return f"{value:,.0f}" if value >= 1 else f"{value:.3g}"
 
 
