@@ -56,8 +56,9 @@ SCALE_OUT_STEP_S = 14e-6
 """One step of a ring over a network card in the protocol for large messages (NCCL's tuner)."""
 SCALE_OUT_STARTUP_S = 8.4e-6
 """Base latency of the same."""
-SIMAI_NODE_BYTES_PER_S = 400e9
-"""Cards of one node: eight of 400 Gb/s, by the ratio that one node reaches (0.81 of NVLink 4)."""
+SIMAI_NODE_BYTES_PER_S = 200e9
+"""Cards of one node. The table does not say; eight of 200 Gb/s beside NVLink 3 is what suits its ratios: a ring
+reaches 0.96 of the cards, which must be less than it reaches inside a node, 0.81 of NVLink."""
 SIMAI_RANKS_PER_NODE = 8.0
 
 
@@ -144,7 +145,7 @@ def _fit_in_switch(link: Link, rows: Timings) -> tuple[Values, Values]:
     return solve(IN_SWITCH, predict, large.time_s, np.ones(len(large), dtype=bool))
 
 
-def fit_across(reference: Path, scale_up: Link) -> LinkFit:
+def fit_across(reference: Path) -> LinkFit:
     """The ring across nodes: what a relay within a node adds, efficiency and ramp."""
     sizes, nodes, ratios = read_simai(reference / KERNELS / "simai/nic_ratio.csv")
     size, count = (axis.ravel() for axis in np.meshgrid(sizes, nodes, indexing="ij"))
@@ -152,7 +153,7 @@ def fit_across(reference: Path, scale_up: Link) -> LinkFit:
     measured_s = 2.0 * (ranks - 1.0) / ranks * size / (ratios.ravel() * SIMAI_NODE_BYTES_PER_S)
 
     def at(values: Values, chosen: Mask) -> FloatArray:
-        fabric = Fabric(scale_up=scale_up, scale_out=across_link(values), accelerators_per_domain=8)
+        fabric = Fabric(scale_up=ALONE, scale_out=across_link(values), accelerators_per_domain=8)
         return np.asarray(
             collective_time_s(
                 "all_reduce", size[chosen], ranks[chosen], SIMAI_RANKS_PER_NODE, fabric, "ring"

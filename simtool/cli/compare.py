@@ -31,9 +31,7 @@ def compare(
     ],
     out: options.Out = Path("out"),
     changes: options.Set = None,
-    seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, metavar="N", help="Simulate N runs of each scenario.")
-    ] = None,
+    seeds: options.Seeds = None,
     figure: Annotated[
         Path | None,
         typer.Option("--figure", metavar="DIR", help="Also draw the comparison into this folder."),

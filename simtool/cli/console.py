@@ -15,7 +15,6 @@ import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ def show(shown: Table, *, below: bool = True) -> None:
 
 def command_line() -> str:
     """The command as it was typed, for the manifest."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join(["simtool", *sys.argv[1:]])
 
 
 @contextmanager

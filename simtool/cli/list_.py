@@ -43,7 +43,7 @@ def list_names(
 
     library = inputs.library(profiles)
     if not what:
-        rows = [{"list": name, "entries": len(LISTS[name](library)), "what": MEANING[name]} for name in LISTS]
+        rows = [{"list": name, "entries": _count(name, library), "what": MEANING[name]} for name in LISTS]
     else:
         name = ALIASES.get(what, what)
         if name not in LISTS:
@@ -58,6 +58,11 @@ def list_names(
         console.line(f"no {what} yet")
     else:
         _show(rows)
+
+
+def _count(name: str, library: ProfileLibrary) -> int:
+    """Entries of a list; profiles are counted without being read."""
+    return len(library.names(KINDS[name]) if name in KINDS else LISTS[name](library))
 
 
 def _show(rows: Sequence[Row]) -> None:
@@ -211,7 +216,20 @@ LISTS: Mapping[str, Callable[[ProfileLibrary], list[Row]]] = {
     "effects": _effects,
     "scenarios": _scenarios,
     "series": _series,
+    "tariffs": _registered("simtool.account.tariff", "TARIFFS"),
+    "schedulers": _registered("simtool.sim.schedulers", "SCHEDULERS"),
+    "collectives": _registered("simtool.machine.collectives", "ALGORITHMS"),
+    "topologies": _registered("simtool.machine.topologies", "TOPOLOGIES"),
 }
+KINDS = {
+    "hardware": "accelerator",
+    "nodes": "node",
+    "networks": "network",
+    "software": "software",
+    "models": "model",
+    "effects": "effect",
+}
+"""Kind of profile, for the lists that show profiles."""
 MEANING = {
     "hardware": "accelerators, for cluster.accelerator",
     "nodes": "servers, for cluster.node",
@@ -221,6 +239,10 @@ MEANING = {
     "effects": "what efficiency methods do, for method.profile",
     "scenarios": "shipped scenarios, for 'simtool run'",
     "series": "prices and carbon intensities over time, for site.price and site.carbon",
+    "tariffs": "ways in which electricity is charged",
+    "schedulers": "ways in which waiting jobs are chosen",
+    "collectives": "algorithms of collective communication",
+    "topologies": "shapes of a scale-up domain",
 }
 ALIASES = {
     "accelerators": "hardware",

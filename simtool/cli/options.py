@@ -24,7 +24,8 @@ Seed = Annotated[
     typer.Option("--seed", min=0, metavar="N", help="Seed of the run; the scenario's if not given."),
 ]
 Seeds = Annotated[
-    int, typer.Option("--seeds", min=1, metavar="N", help="Simulate N runs and show the spread between them.")
+    int | None,
+    typer.Option("--seeds", min=1, metavar="N", help="Simulate N runs and show the spread between them."),
 ]
 Profiles = Annotated[
     list[Path] | None,

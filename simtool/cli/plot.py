@@ -41,10 +41,7 @@ def plot(
     ] = None,
     changes: options.Set = None,
     seed: options.Seed = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option("--seeds", min=1, metavar="N", help="Simulate N runs and show the spread between them."),
-    ] = None,
+    seeds: options.Seeds = None,
     profiles: options.Profiles = None,
     force: options.Force = False,
     as_json: options.Json = False,

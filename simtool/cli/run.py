@@ -26,7 +26,7 @@ def run(
     out: options.Out = Path("out"),
     changes: options.Set = None,
     seed: options.Seed = None,
-    seeds: options.Seeds = 1,
+    seeds: options.Seeds = None,
     profiles: options.Profiles = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and price one step; simulate and write nothing.")

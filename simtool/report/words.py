@@ -104,7 +104,7 @@ def shown(value: float, unit: str, digits: int = 4) -> str:
     if unit == "USD":
         scales = ((1e9, "bn USD"), (1e6, "M USD"), (1.0, "USD"))
         scale, name = next((pair for pair in scales if abs(value) >= pair[0]), scales[-1])
-        cents = 0.005 <= abs(value) < 1e3
+        cents = 1 <= abs(value) < 1e3
         return f"{value:,.2f} USD" if cents else units.display(value / scale, name, digits)
     if unit == "h" and abs(value) >= 1e6:
         return units.display(value / 1e6, "Mh", digits)

@@ -35,7 +35,10 @@ def write_timeline(path: Path, result: Result) -> None:
         "traceEvents": list(trace_events(result)),
     }
     text = json.dumps(trace, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    with path.open("wb") as file, gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as packed:
+    with (
+        path.open("wb") as file,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as packed,
+    ):
         packed.write(text.encode())
 
 

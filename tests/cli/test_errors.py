@@ -127,7 +127,7 @@ def test_a_full_disk_behind_stdout_is_told() -> None:
 
 def test_control_c_leaves_nothing_and_says_so(tmp_path: Path) -> None:
     running = process("run", "llama3-405b", "--seeds", "1000", cwd=tmp_path)
-    time.sleep(4.0)
+    time.sleep(2.5)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=30)
     assert running.returncode == 130

@@ -131,11 +131,18 @@ def transfer_time_s(wire_bytes: Number, rate_bytes_per_s: Number, link: Link) ->
     return seconds
 
 
-def inside_time_s(wire_bytes: Number, group: Group, fabric: Fabric, *, pairs: bool = False) -> Number:
-    """Time of bytes that each rank sends within its domain [s]; none where it is alone there."""
+def inside_time_s(
+    wire_bytes: Number, group: Group, fabric: Fabric, *, own_bytes: Number = 0.0, pairs: bool = False
+) -> Number:
+    """Time of bytes that each rank sends within its domain [s]; none where it is alone there.
+
+    Its own part of the buffer, `own_bytes`, takes `Link.local_frac` of what a full link would need.
+    """
     link = fabric.scale_up
-    rate = link.rate_bytes_per_s * usable_frac(group, fabric, pairs=pairs)
-    return np.where(group.per_domain > 1, transfer_time_s(wire_bytes, rate, link), 0.0)
+    share = usable_frac(group, fabric, pairs=pairs)
+    handled = wire_bytes + link.local_frac * own_bytes * share
+    seconds = transfer_time_s(handled, link.rate_bytes_per_s * share, link)
+    return np.where(group.per_domain > 1, seconds, 0.0)
 
 
 def outside_time_s(wire_bytes: Number, group: Group, fabric: Fabric) -> Number:

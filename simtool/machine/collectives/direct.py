@@ -30,8 +30,8 @@ class Direct:
         """``start-up + one step + max(inside, outside)``."""
         near, far = _wire_bytes(kind, size_bytes, group)
         pairs = kind == "all_to_all"
-        own = fabric.scale_up.local_frac * np.asarray(size_bytes) / group.size if pairs else 0.0
-        inside = inside_time_s(near + own, group, fabric, pairs=pairs)
+        own = np.asarray(size_bytes) / group.size if pairs else 0.0
+        inside = inside_time_s(near, group, fabric, own_bytes=own, pairs=pairs)
         step = np.where(spans(group), fabric.scale_out.latency_s, fabric.scale_up.latency_s)
         return startup_s(group, fabric) + step + np.maximum(inside, outside_time_s(far, group, fabric))
 

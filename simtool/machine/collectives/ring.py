@@ -38,8 +38,9 @@ class Ring:
     def time_s(self, kind: str, size_bytes: Number, group: Group, fabric: Fabric) -> Number:
         """``start-up + steps + max(inside, outside)``."""
         wire = _wire_bytes(kind, size_bytes, group)
-        own = 0.0 if kind == "broadcast" else fabric.scale_up.local_frac * np.asarray(size_bytes) / group.size
-        slower = np.maximum(inside_time_s(wire + own, group, fabric), outside_time_s(wire, group, fabric))
+        own = 0.0 if kind == "broadcast" else np.asarray(size_bytes) / group.size
+        inside = inside_time_s(wire, group, fabric, own_bytes=own)
+        slower = np.maximum(inside, outside_time_s(wire, group, fabric))
         return startup_s(group, fabric) + steps_latency_s(ROUNDS[kind], group, fabric) + slower
 
     def bound_s(self, kind: str, size_bytes: Number, group: Group, fabric: Fabric) -> Number:

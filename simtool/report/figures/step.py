@@ -105,9 +105,7 @@ def draw(numbers: Table, *, source: str) -> Figure:
             style.panel(place, letter, f"{run}: {totals[run] / scale:.4g} {unit}")
     axes[-1].set_xlabel(f"time since the step began ({unit}); each part is the sum over the step")
     axes[0].set_xlim(0, longest / scale * 1.13)
-    style.key(
-        axes[0], {name: style.STATE_COLOURS[state] for state, name in GROUPS.items()}, loc="lower left"
-    )
+    style.key(axes[0], {name: style.STATE_COLOURS[state] for state, name in GROUPS.items()}, loc="lower left")
     length = f", {totals[runs[0]] / scale:.4g} {unit}" if len(runs) == 1 else ""
     style.headline(drawing, f"One training step part by part{length}")
     style.footer(drawing, source)
