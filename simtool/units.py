@@ -22,6 +22,8 @@ SECONDS_PER_YEAR = HOURS_PER_YEAR * SECONDS_PER_HOUR
 JOULES_PER_KWH = 3.6e6
 BYTES_PER_GIB = 2.0**30
 KILOGRAMS_PER_TONNE = 1000.0
+MEGA, GIGA, TERA = 1e6, 1e9, 1e12
+"""SI prefixes, for columns and axes that name them."""
 
 _DEFINITIONS = """
 exa- = 1e18 = E-

@@ -7,7 +7,8 @@ strata are held out in turn: each group size (or number of nodes), each band of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -49,9 +50,7 @@ PLAIN: Mapping[str, Coefficient] = {
     "efficiency_frac": Coefficient(0.7, 1.0, is_frac=True),
 }
 """The plain model to compare with: one start-up and one efficiency for all collectives of a link."""
-ALONE = Link(
-    name="none", bandwidth_bytes_per_s=np.inf, efficiency_frac=1.0, latency_s=0.0, startup_s=0.0
-)
+ALONE = Link(name="none", bandwidth_bytes_per_s=np.inf, efficiency_frac=1.0, latency_s=0.0, startup_s=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +111,9 @@ def solve(
     solved = least_squares(residuals, start, x_scale=deviation)
     error = np.sqrt(np.diag(np.linalg.inv(solved.jac.T @ solved.jac)) * 2.0 * solved.cost * weight**2)
     found = values_at(solved.x)
-    return found, {name: coefficients[name].spread(found[name], float(error[i])) for i, name in enumerate(names)}
+    return found, {
+        name: coefficients[name].spread(found[name], float(error[i])) for i, name in enumerate(names)
+    }
 
 
 def cross_validated(
@@ -186,6 +187,12 @@ def predicted_s(rows: Timings, fabric: Fabric, algorithm: str | None = None) -> 
             algorithm if kind == "all_reduce" else None,
         )
     return found
+
+
+def with_values(link: Link, values: Values) -> Link:
+    """The link with fitted values in place of its own."""
+    named: dict[str, Any] = dict(values)
+    return replace(link, **named)
 
 
 def inside(link: Link) -> Fabric:

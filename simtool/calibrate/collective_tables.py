@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,11 +98,15 @@ def read_vidur(path: Path, ranks_per_domain: float) -> Timings:
     return _timings(rows, ranks_per_domain)
 
 
-def read_simai(path: Path) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Sizes [byte], nodes, and the share of the network's bandwidth that a ring reaches (size x nodes)."""
+def read_simai(path: Path, *, across: bool = True) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Sizes [byte], nodes, and the share of the bandwidth that a ring reaches (size x nodes).
+
+    Across nodes it is a share of their cards, within one node of its links.
+    """
     with _opened(path) as file:
         head, *rows = list(csv.reader(file))
-    columns = [(i, re.match(r"(\d+)Node", name)) for i, name in enumerate(head)]
+    pattern = r"(\d+)Node" if across else r"(1) Node"
+    columns = [(i, re.match(pattern, name)) for i, name in enumerate(head)]
     nodes = {i: float(match[1]) for i, match in columns if match}
     ratios = np.array([[float(row[i]) if row[i] else np.nan for i in nodes] for row in rows])
     return np.array([float(row[0]) for row in rows]), np.array(list(nodes.values())), ratios
@@ -130,10 +135,10 @@ def _timings(rows: list[tuple[str, str, float, float, float]], per_domain: float
     )
 
 
-def _opened(path: Path):  # type: ignore[no-untyped-def]
+def _opened(path: Path) -> TextIO:
     try:
         if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding="utf-8", newline="")
+            return cast("TextIO", gzip.open(path, "rt", encoding="utf-8", newline=""))
         return path.open(encoding="utf-8", newline="")
     except OSError as error:
         raise InputError(

@@ -96,7 +96,7 @@ def _number(number: Sourced | None, per: float) -> float | None:
 
 
 def _accelerators(library: ProfileLibrary) -> list[Row]:
-    from simtool.units import BYTES_PER_GIB
+    from simtool.units import BYTES_PER_GIB, TERA
 
     rows = []
     for name in library.names("accelerator"):
@@ -107,7 +107,7 @@ def _accelerators(library: ProfileLibrary) -> list[Row]:
                 "name": name,
                 "title": one.title,
                 "dtype": dtype,
-                "peak_tflop_per_s": _number(one.peak[dtype], 1e3 * 1e9),
+                "peak_tflop_per_s": _number(one.peak[dtype], TERA),
                 "memory_gib": _number(one.memory.size, BYTES_PER_GIB),
                 "bandwidth_gb_per_s": _number(one.memory.bandwidth, 1e9),
                 "power_limit_w": _number(one.power.limit, 1.0),

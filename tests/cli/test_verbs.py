@@ -81,7 +81,7 @@ def test_run_as_json_is_one_object(simtool: Call) -> None:
     assert found["manifest"]["seeds"] == 3
 
 
-def test_run_takes_changes_and_a_seed(simtool: Call, tmp_path: Path) -> None:
+def test_run_takes_changes_and_a_seed(simtool: Call) -> None:
     called = simtool(
         "run", "quickstart", "--set", "method=none", "--set", "cluster.num_nodes=4", "--seed", "7", "--json"
     )
@@ -367,7 +367,7 @@ def test_doctor_finds_this_installation(simtool: Call) -> None:
     assert max(len(line) for line in simtool("doctor").out.splitlines()) <= 80
 
 
-def test_a_new_scenario_passes_the_check_and_runs(simtool: Call, tmp_path: Path) -> None:
+def test_a_new_scenario_passes_the_check_and_runs(simtool: Call) -> None:
     assert simtool("new", "scenario", "My run.yaml").code == 0
     assert simtool("check", "My run.yaml").code == 0
     called = simtool("run", "My run.yaml")

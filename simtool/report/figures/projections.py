@@ -9,6 +9,7 @@ import numpy as np
 
 from simtool.report import style
 from simtool.report.table import Table
+from simtool.units import GIGA, MEGA, TERA
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -193,5 +194,5 @@ def _key(places: list[Axes], numbers: Table) -> None:
 
 
 def _token_unit(largest: float) -> tuple[float, str]:
-    scales = ((1e3 * 1e9, "trillion"), (1e9, "billion"), (1e6, "million"), (1.0, ""))
+    scales = ((TERA, "trillion"), (GIGA, "billion"), (MEGA, "million"), (1.0, ""))
     return next((pair for pair in scales if largest >= pair[0]), scales[-1])
