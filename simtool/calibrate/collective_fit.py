@@ -24,6 +24,14 @@ PRIOR_WEIGHT = 0.02
 LARGE_BYTES = BYTES_PER_MIB
 """Messages of training: a mebibyte and more."""
 
+ONLY_WAY = {
+    "all_gather": "ring",
+    "reduce_scatter": "ring",
+    "all_to_all": "direct",
+    "point_to_point": "direct",
+}
+"""Algorithm of the kinds that have no choice."""
+
 Values = dict[str, float]
 Predict = Callable[[Values, Mask], FloatArray]
 
@@ -173,8 +181,8 @@ def residual(relative_error: FloatArray) -> Residual:
     return Residual(p50=float(p50), p90=float(p90), num_measured=len(relative_error))
 
 
-def predicted_s(rows: Timings, fabric: Fabric, algorithm: str | None = None) -> FloatArray:
-    """The model's time of each row; `algorithm` holds for all-reduces."""
+def predicted_s(rows: Timings, fabric: Fabric, all_reduce: str | None = None) -> FloatArray:
+    """The model's time of each row, all-reduces by one algorithm if it is named."""
     found = np.empty(len(rows))
     for kind in np.unique(rows.kind):
         chosen = rows.kind == kind
@@ -184,7 +192,7 @@ def predicted_s(rows: Timings, fabric: Fabric, algorithm: str | None = None) -> 
             rows.group_size[chosen],
             rows.per_domain[chosen],
             fabric,
-            algorithm if kind == "all_reduce" else None,
+            all_reduce if kind == "all_reduce" else ONLY_WAY[str(kind)],
         )
     return found
 

@@ -13,6 +13,8 @@ from simtool.report import words
 Entry = Mapping[str, Any]
 
 ONE_SEED = "n/a (one seed)"
+ASSUMED = " a"
+"""Mark of a spread that is the range under what the scenario assumes."""
 SURVIVING = (
     ("duration_s", "time"),
     ("energy_facility_j", "energy"),
@@ -58,41 +60,51 @@ def header(manifest: Mapping[str, Any]) -> None:
 def _table(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None:
     names = [name for name in words.in_order(list(summary)) if name in words.WORDS or console.is_verbose()]
     compared = bool(manifest["method"]) and any("without_method" in summary[name] for name in names)
-    has_spread = any(spread(summary[name]) for name in names)
-    if compared:
-        headings = ["quantity", "without", "with", "saved", *(["p10/p90"] if has_spread else []), "origin"]
-    else:
-        headings = ["quantity", "value", "spread", "origin"]
-    table = console.table(headings, right=("value", "without", "with", "saved"), fold=("quantity",))
+    spreads = {name: spread(summary[name]) for name in names}
+    has_spread = any(spreads.values())
+    values = ["without", "with", "saved"] if compared else ["value"]
+    headings = ["quantity", *values, *(["spread"] if has_spread or not compared else []), "origin"]
+    table = console.table(headings, right=values, fold=("quantity",))
+    digits = 3 if compared and has_spread else 4  # or the table would not fit into 80 columns
     for name in names:
         entry = summary[name]
-        value = words.shown(entry["value"], entry["unit"])
+        cells = [words.label(name), words.shown(entry["value"], entry["unit"], digits)]
         if compared:
             before, saved = entry.get("without_method"), entry.get("saved_frac")
-            cells = [
-                words.label(name),
-                "" if before is None else words.shown(before, entry["unit"]),
-                value,
-                "" if saved is None or name not in words.SAVED else signed(saved),
-            ]
-            cells += [spread(entry) or "n/a"] if has_spread else []
-        else:
-            cells = [words.label(name), value, spread(entry) or ("none" if has_spread else ONE_SEED)]
+            cells.insert(1, "" if before is None else words.shown(before, entry["unit"], digits))
+            cells.append("" if saved is None or name not in words.SAVED else signed(saved))
+        if has_spread:
+            cells.append(spreads[name] or "none")
+        elif not compared:
+            cells.append(ONE_SEED)
         table.add_row(*cells, entry["provenance"])
-    console.show(table, below=has_spread or not compared)
-    if compared and not has_spread:
+    console.show(table, below=False)
+    _legend(manifest, list(spreads.values()), is_told=not compared)
+    console.line("")
+
+
+def _legend(manifest: Mapping[str, Any], spreads: list[str], *, is_told: bool) -> None:
+    """What the column of spreads shows; `is_told` if the column itself says that there is none."""
+    if any(one and not one.endswith(ASSUMED) for one in spreads):
+        console.say(
+            f"spread: 10th to 90th percentile of {manifest['seeds']} runs with other failures; "
+            "the error of the models is not in it"
+        )
+    elif manifest["seeds"] == 1 and not is_told:
         console.say(f"spread: {ONE_SEED}; --seeds 20 gives one")
-        console.line("")
+    if any(one.endswith(ASSUMED) for one in spreads):
+        console.say(f"{ASSUMED.strip()}: from lowest to highest under the scenario's assumption")
 
 
 def spread(entry: Entry) -> str:
-    """10th to 90th percentile over seeds, else the assumed range; relative to the value."""
-    low, high, what = entry.get("p10"), entry.get("p90"), ""
+    """The range under an assumption, else the 10th to 90th percentile over seeds; relative to the value."""
+    mark = ASSUMED
+    low, high = entry.get("low"), entry.get("high")
     if low is None or high is None:
-        low, high, what = entry.get("low"), entry.get("high"), "assumed "
+        low, high, mark = entry.get("p10"), entry.get("p90"), ""
     if low is None or high is None or not entry["value"]:
         return ""
-    return f"{what}{100 * (low / entry['value'] - 1):+.1f}/{100 * (high / entry['value'] - 1):+.1f} %"
+    return f"{100 * (low / entry['value'] - 1):+.1f}/{100 * (high / entry['value'] - 1):+.1f} %{mark}"
 
 
 def signed(saved: float) -> str:

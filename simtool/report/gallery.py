@@ -71,7 +71,6 @@ PLATES: tuple[Plate, ...] = (
     Plate(
         name="projection-tokens",
         shows="cost, energy and duration against training tokens",
-        needs=COST,
         tabulate=lambda subject: projection.over_tokens(subject.result),
         draw=lambda subject, numbers: projections.draw_tokens(
             numbers,
@@ -83,7 +82,6 @@ PLATES: tuple[Plate, ...] = (
     Plate(
         name="projection-devices",
         shows="cost, energy and duration against the number of accelerators",
-        needs=COST,
         tabulate=lambda subject: projection.over_devices(subject.result, subject.library),
         draw=lambda subject, numbers: projections.draw_devices(
             numbers, money=_money(subject), source=subject.source

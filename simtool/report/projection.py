@@ -114,11 +114,12 @@ def _anchored(
     own_hours = run.value("accelerator_hours")
     hours = own_hours * ratio["duration_s"] * ratio["num_devices"]
     rates = Rates.of(run.costs, own_hours, energy_it_j)
+    cost_usd = float(rates.cost_usd(hours, energy_it_j * ratio["energy_j"])) if run.costs else None
     facility_j = run.value("energy_facility_j") * ratio["energy_j"] if has_energy else None
     return {
         "run": name,
         "num_devices": point["num_devices"],
-        "cost_usd": float(rates.cost_usd(hours, energy_it_j * ratio["energy_j"])),
+        "cost_usd": cost_usd,
         "energy_facility_j": facility_j,
         "duration_s": run.value("duration_s") * ratio["duration_s"],
         "accelerator_hours": hours,

@@ -78,7 +78,9 @@ def test_an_assumed_range_is_shown(printed: Callable[..., str]) -> None:
     result = made.with_method()
     value = result.value("energy_facility_j")
     text = printed(replace(result, ranges={"energy_facility_j": (0.8 * value, 1.3 * value)}))
-    assert "assumed -20.0/+30.0 %" in text
+    assert "-20.0/+30.0 % a" in text
+    assert "under the scenario's assumption" in text
+    assert narrow(text)
 
 
 def test_memory_published_figures_notes_and_folder_are_told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from simtool.cli import console
 from simtool.profiles.find import shipped_folder
 from tests.cli.conftest import Called
 from tests.cli.test_errors import CODE, ROOT
@@ -439,14 +441,42 @@ def on_terminal(arguments: list[str], cwd: Path, **environment: str) -> str:
     return written.decode()
 
 
-def test_long_work_shows_one_line_on_a_terminal_and_wipes_it(tmp_path: Path) -> None:
-    written = on_terminal(["run", "llama3-405b", "--seeds", "3"], tmp_path)
-    assert "\rrun " in written
-    assert "\r" + " " * 10 in written
-    assert "\x1b[1m" in written
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
-def test_no_color_is_respected(tmp_path: Path) -> None:
-    written = on_terminal(["run", "quickstart", "--dry-run"], tmp_path, NO_COLOR="1")
-    colours = [code for code in ("\x1b[3", "\x1b[4", "\x1b[9") if code in written]
-    assert colours == []
+@pytest.mark.usefixtures("simtool")
+@pytest.mark.parametrize(("verbose", "quiet", "told"), [(0, False, True), (0, True, False)])
+def test_long_work_shows_one_line_on_a_terminal_and_wipes_it(
+    verbose: int, quiet: bool, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(console, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    console.configure(verbose, quiet)
+    with console.progress() as follow:
+        follow("simulating", 0.5)
+        follow("simulating", 0.6)  # at most ten times a second
+    assert terminal.getvalue() == ("\rsimulating  50 %\r" + " " * 16 + "\r" if told else "")
+
+
+@pytest.mark.usefixtures("simtool")
+def test_short_work_and_files_see_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(console, "PATIENCE_S", 60.0 if stream.isatty() else 0.0)
+        monkeypatch.setattr(sys, "stderr", stream)
+        console.configure(0, False)
+        with console.progress() as follow:
+            follow("simulating", 0.5)
+        assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_a_terminal_gets_emphasis_and_no_color_is_respected(
+    environment: dict[str, str], coloured: bool, tmp_path: Path
+) -> None:
+    written = on_terminal(["list", "effects"], tmp_path, **environment)
+    assert "fewer-operations" in written
+    assert "\x1b[1m" in written or not coloured
+    assert not [code for code in ("\x1b[3", "\x1b[4", "\x1b[9") if code in written]

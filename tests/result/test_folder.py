@@ -174,6 +174,28 @@ def test_a_full_disk_leaves_nothing(
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EACCES, "may not be written to"),
+        (errno.EROFS, "may not be written to"),
+        (errno.EDQUOT, "the disk is full"),
+        (errno.ENOTDIR, "a file stands where a folder is needed"),
+        (errno.EIO, os.strerror(errno.EIO)),
+    ],
+)
+def test_every_refusal_of_the_file_system_is_told(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(folder, "write_timeline", refused)
+    with pytest.raises(OutputError, match=said):
+        write(result, tmp_path / "out")
+    assert leftovers(tmp_path) == []
+
+
 @pytest.mark.parametrize("step", ["_write_json", "write_timeline"])
 def test_an_interruption_leaves_nothing(
     result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str

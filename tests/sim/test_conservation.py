@@ -91,6 +91,7 @@ def test_states_sum_to_time_and_components_to_the_meter(
     assert math.fsum(ledger.energy_j_by("job").values()) == pytest.approx(ledger.meter_j, rel=1e-9)
     assert np.all(np.diff(ledger.breakpoints_s) > 0)
     assert np.all(ledger.segments()["t1_s"] > ledger.segments()["t0_s"])
+    assert np.all(np.diff(ledger.columns()["t0_s"]) >= 0)
     integral_j = float(np.sum(ledger.power_w() * np.diff(ledger.breakpoints_s)))
     assert integral_j == pytest.approx(ledger.meter_j, rel=1e-9)
 

@@ -76,6 +76,7 @@ def test_failure_times_are_exponential_and_nodes_uniform() -> None:
     assert np.all(gaps_s > 0)
     assert abs(gaps_s.mean() - 1.0) < 4.0 / np.sqrt(20_000)  # ten nodes at 0.1 failures a second
     assert abs((gaps_s > 1.0).mean() - np.exp(-1.0)) < 4.0 * np.sqrt(np.exp(-1.0) / 20_000)
+    assert abs(np.corrcoef(gaps_s, nodes[1:])[0, 1]) < 4.0 / np.sqrt(20_000)
     counts = np.bincount(nodes, minlength=10)
     assert np.all(np.abs(counts - 2000) < 4.5 * np.sqrt(2000))
 

@@ -27,7 +27,8 @@ class Ring:
 
     Across domains each ring leaves a domain through one card, and there are as many rings as the group
     has ranks in a domain; the slower of the two networks sets the pace. A broadcast is a chain that
-    passes the whole buffer on.
+    passes the whole buffer on. Across many domains the steps are those of the protocol for large messages,
+    so that buffers of less than about 16 KiB a rank come out too slow (tables begin there).
     Source of the counts: the Rabenseifner and bucket algorithms (Thakur et al. 2005; Patarasuk, Yuan 2009).
     """
 
