@@ -138,6 +138,6 @@ def _draw(folder: Path, labels: list[str], answers: list[Any]) -> None:
     hashes = ", ".join(
         f"{label} {one.manifest['hash'][:8]}" for label, one in zip(labels, answers, strict=True)
     )
-    source = f"simtool {answers[0].manifest['simtool']}; runs {hashes}"
+    source = f"Source: simtool {answers[0].manifest['simtool']}; runs {hashes}"
     for path in writer.write(folder, "comparison", numbers, lambda: comparison.draw(numbers, source=source)):
         console.line(str(path))

@@ -89,7 +89,8 @@ def build_fabric(
     """The fabric of `num_nodes` nodes joined by `network`.
 
     Args:
-        accelerator: its `scale_up` names the network of the fast domain and gives the bandwidth.
+        accelerator: its `scale_up` names the network of the fast domain and gives the bandwidth; its
+            `host_link` is the way to the network cards.
         node: its `scale_out_bandwidth` is shared evenly by its accelerators.
         network: the cluster network: latencies and efficiency. Where it is another one than the node's
             usual, the node keeps its number of endpoints and each has the bandwidth of `network`.
@@ -102,12 +103,16 @@ def build_fabric(
     """
     inside, domain = _scale_up(accelerator, node, library, num_nodes)
     node_bandwidth = scale_out_bandwidth_bytes_per_s or _node_bandwidth(node, network, library)
-    outside = _link(network, node_bandwidth / node.num_accelerators)
+    card = node_bandwidth / node.num_accelerators
+    host_link = np.inf if accelerator.host_link is None else float(accelerator.host_link)
+    outside = _link(network, min(card, host_link))
     notes = tuple(
         f"collectives over {one.name}: latencies and ramp {_ORIGIN[one.basis]}"
         for one in (inside[1], network)
         if one is not None and one.basis != "measured"
     )
+    if host_link < card:
+        notes += (f"the host link of {accelerator.name} limits its share of the cards of {node.name}",)
     return Fabric(scale_up=inside[0], scale_out=outside, accelerators_per_domain=domain, notes=notes)
 
 

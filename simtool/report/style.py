@@ -194,3 +194,14 @@ def percent(fraction: float) -> str:
     if 0 < abs(fraction) < 0.0005:
         return "<0.1 %"
     return f"{100 * fraction:.1f} %" if abs(fraction) < 0.0995 else f"{100 * fraction:.0f} %"
+
+
+def plain_number(value: float, _position: float | None = None) -> str:
+    """A tick of a logarithmic axis as people write it, not as a power of ten.
+
+    >>> plain_number(0.5), plain_number(2000.0), plain_number(50_000.0)
+    ('0.5', '2,000', '50k')
+    """
+    if value >= 1e4:
+        return f"{value / 1e6:,g}M" if value >= 1e6 else f"{value / 1e3:,g}k"
+    return f"{value:,.0f}" if value >= 1 else f"{value:.3g}"

@@ -29,6 +29,8 @@ COMPARED = (
     "carbon_total_kgco2e",
 )
 """What costs something: less is better for each."""
+LOG_RATIO = 5.0
+"""Largest over smallest ratio from which on a logarithmic axis shows both."""
 OPERATIONS = "operations_executed_flop"
 
 
@@ -90,7 +92,8 @@ def draw(numbers: Table, *, source: str, title: str = "") -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) - 0.4, -0.6)
     _limits(axes, numbers)
-    axes.set_xlabel(f"relative to {'the run ' if is_method else ''}{runs[0]} (%)")
+    scale = ", logarithmic" if axes.get_xscale() == "log" else ""
+    axes.set_xlabel(f"relative to {'the run ' if is_method else ''}{runs[0]} (%{scale})")
     style.rule(axes, "x")
     if is_method and len(names) > 1:
         axes.axhline(0.5, color=style.LIGHT_GREY, linewidth=0.5, linestyle=(0, (4, 3)))
@@ -130,16 +133,21 @@ def _lollipops(
 
 
 def _limits(axes: Axes, numbers: Table) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     ratios = 100 * numbers.numbers("ratio_to_first")
     finite = ratios[np.isfinite(ratios)]
     low, high = float(finite.min(initial=100)), float(finite.max(initial=100))
-    if high > 1000 * max(low, 1e-9) or high > 1000:
+    if low > 0 and high / low > LOG_RATIO:
         axes.set_xscale("log")
+        axes.set_xlim(low / 2.2, high * 2.2)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(style.plain_number)
+        axes.xaxis.set_minor_formatter(NullFormatter())
         return
     span = max(high - low, 1.0)
-    axes.set_xlim(
-        low - 0.16 * span if low < 100 else low - 0.02 * span, high + (0.16 if high > 100 else 0.02) * span
-    )
+    room = 0.16 * span
+    axes.set_xlim(low - (room if low < 100 else 0.02 * span), high + (room if high > 100 else 0.02 * span))
 
 
 def _name(name: str, numbers: Table, runs: Sequence[str]) -> str:

@@ -58,7 +58,9 @@ def draw(numbers: Table, *, source: str) -> Figure:
         if name:
             style.panel(place, letter, name)
         place.set_xlabel(f"energy ({unit})")
-    axes[-1].legend(loc="lower right", title="drawn by", title_fontsize=7.0, alignment="left")
+    axes[-1].legend(
+        loc="center left", bbox_to_anchor=(1.0, 0.5), title="drawn by", title_fontsize=7.0, alignment="left"
+    )
     total = f", {totals[runs[0]] / scale:,.4g} {unit} in all" if len(runs) == 1 else ""
     style.headline(drawing, f"Energy of the facility by state of the accelerators{total}")
     style.footer(drawing, source)

@@ -90,16 +90,10 @@ def draw(numbers: Table, *, source: str) -> Figure:
     )
     lowest = numbers.numbers("power_it_min_w")
     if bool((highest - lowest > 1e-6 * highest).any()):
-        for values, name in ((highest, "IT, highest in the stretch"), (lowest, "IT, lowest in the stretch")):
-            line = (0, (4, 2)) if values is highest else (0, (1, 1))
-            axes.stairs(
-                values / scale,
-                edges,
-                baseline=None,
-                color=style.BLACK,
-                linewidth=0.8,
-                linestyle=line,
-                label=name,
+        middle = (edges[1:] + edges[:-1]) / 2
+        for values, name, colour in ((highest, "highest", style.VERMILION), (lowest, "lowest", style.BLACK)):
+            axes.plot(
+                middle, values / scale, ".", color=colour, markersize=1.3, label=f"IT, {name} in a stretch"
             )
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, None)

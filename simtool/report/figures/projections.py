@@ -53,7 +53,7 @@ def draw_tokens(numbers: Table, *, money: str, source: str, num_parameters: floa
         )
         above.set_xlabel("tokens per parameter", color=style.GREY, fontsize=6.8, labelpad=2)
         above.tick_params(colors=style.GREY, labelsize=6.5)
-        above.xaxis.set_major_formatter(_plain_number)
+        above.xaxis.set_major_formatter(style.plain_number)
         above.spines["top"].set_color(style.LIGHT_GREY)
         place.set_title(letter, pad=24)
     _key(places, numbers)
@@ -175,17 +175,10 @@ def _log_axis(place: Axes, words: str) -> None:
         low, high = axis.get_view_interval()
         decades = np.log10(max(high, 1e-300) / max(low, 1e-300))
         axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)))
-        axis.set_major_formatter(_plain_number)
+        axis.set_major_formatter(style.plain_number)
         axis.set_minor_formatter(NullFormatter())
     place.set_xlabel(words)
     place.grid(visible=True, which="major")
-
-
-def _plain_number(value: float, _position: float | None = None) -> str:
-    """A tick of a logarithmic axis as people write it, not as a power of ten."""
-    if value >= 1e4:
-        return f"{value / 1e6:,g}M" if value >= 1e6 else f"{value / 1e3:,g}k"
-    return f"{value:,.0f}" if value >= 1 else f"{value:.3g}"
 
 
 def _key(places: list[Axes], numbers: Table) -> None:
