@@ -96,7 +96,9 @@ def test_an_algorithm_keeps_its_bound_and_grows_with_the_message(
     name: str, kind: str, fabric: Fabric, group: tuple[int, int], size: float, more: float
 ) -> None:
     algorithm = ALGORITHMS[name]
-    ranks = Group(size=np.float64(group[0]), per_domain=np.float64(min(group[1], fabric.accelerators_per_domain)))
+    ranks = Group(
+        size=np.float64(group[0]), per_domain=np.float64(min(group[1], fabric.accelerators_per_domain))
+    )
     if not algorithm.applies(kind, ranks, fabric):
         return
     time_s = float(algorithm.time_s(kind, size, ranks, fabric))
@@ -213,7 +215,8 @@ def test_data_groups_of_a_node_share_its_cards() -> None:
     """Eight groups with a rank each have an eighth of what one group with eight ranks has."""
     size, nodes = 1e10, 16
     times = [
-        float(collective_time_s("reduce_scatter", size, nodes * near, near, NODES_OF_8)) for near in (1, 2, 4, 8)
+        float(collective_time_s("reduce_scatter", size, nodes * near, near, NODES_OF_8))
+        for near in (1, 2, 4, 8)
     ]
     assert times[0] / times[1] == pytest.approx(2.0, rel=0.06)
     assert times[1] / times[2] == pytest.approx(2.0, rel=0.06)
@@ -251,7 +254,9 @@ def test_adding_in_the_switch_gains_what_the_profile_states_at_eight_ranks() -> 
     switch = float(collective_time_s("all_reduce", size, 8, 8, NODES_OF_8, "in-switch"))
     assert NVLINK.in_switch_gain is not None
     assert ring / switch == pytest.approx(NVLINK.in_switch_gain, rel=1e-3)
-    pair = [float(collective_time_s("all_reduce", size, 2, 2, NODES_OF_8, name)) for name in ("ring", "in-switch")]
+    pair = [
+        float(collective_time_s("all_reduce", size, 2, 2, NODES_OF_8, name)) for name in ("ring", "in-switch")
+    ]
     assert pair[0] < pair[1]
 
 
@@ -259,7 +264,8 @@ def test_only_large_all_reduces_in_one_domain_add_in_the_switch() -> None:
     def gains(kind: str, size: float, ranks: int) -> bool:
         plain = replace(NODES_OF_8, scale_up=replace(NVLINK, in_switch_gain=None))
         return bool(
-            collective_time_s(kind, size, ranks, 8, NODES_OF_8) < collective_time_s(kind, size, ranks, 8, plain)
+            collective_time_s(kind, size, ranks, 8, NODES_OF_8)
+            < collective_time_s(kind, size, ranks, 8, plain)
         )
 
     assert gains("all_reduce", 1e9, 8)
@@ -283,8 +289,8 @@ def test_a_topology_offers_a_share(name: str, domain: int, size: int) -> None:
         assert 0.0 < float(share(size, domain)) <= 1.0
         both = np.asarray(share(np.array([size, 2]), np.array([domain, 8])))
         assert both.shape == (2,)
-        assert float(both[0]) == float(share(size, domain))
-    assert float(topology.pairs_frac(size, domain)) <= float(topology.ring_frac(size, domain))
+        assert float(both[0]) == pytest.approx(float(share(size, domain)), rel=1e-12)
+    assert float(topology.pairs_frac(size, domain)) <= float(topology.ring_frac(size, domain)) * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("name", TOPOLOGIES)

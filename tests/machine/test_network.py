@@ -86,6 +86,12 @@ def test_what_was_not_measured_is_named() -> None:
     assert any("xgmi-mi300x" in note for note in fabric("mi300x", "mi300x-8", "roce-400").notes)
 
 
+def test_cards_are_no_faster_than_the_way_to_them() -> None:
+    found = fabric("t4", "generic-8", "roce-400")
+    assert found.scale_out.bandwidth_bytes_per_s == pytest.approx(15.75e9)
+    assert any("host link of t4" in note for note in found.notes)
+
+
 def test_a_network_without_a_profile_is_refused() -> None:
     accelerator = LIBRARY.get("accelerator", "h100-sxm")
     assert accelerator.scale_up is not None
