@@ -97,13 +97,21 @@ class LinkFit:
 
 
 def solve(
-    coefficients: Mapping[str, Coefficient], predict: Predict, measured_s: FloatArray, chosen: Mask
+    coefficients: Mapping[str, Coefficient],
+    predict: Predict,
+    measured_s: FloatArray,
+    chosen: Mask,
+    near: Values | None = None,
 ) -> tuple[Values, Values]:
-    """Coefficients that fit the chosen rows, and their relative standard errors."""
+    """Coefficients that fit the chosen rows, and their relative standard errors.
+
+    The search begins at the priors, or `near` values.
+    """
     from scipy.optimize import least_squares
 
     names = list(coefficients)
-    start = np.array([coefficients[name].inward(coefficients[name].prior) for name in names])
+    prior = np.array([coefficients[name].inward(coefficients[name].prior) for name in names])
+    start = prior if near is None else np.array([coefficients[name].inward(near[name]) for name in names])
     deviation = np.array([coefficients[name].deviation for name in names])
     weight = 1.0 / np.sqrt(np.count_nonzero(chosen))
 
@@ -113,8 +121,8 @@ def solve(
     def residuals(x: FloatArray) -> FloatArray:
         error = np.log(predict(values_at(x), chosen) / measured_s[chosen])
         robust = ROBUST_SCALE * np.sqrt(2.0 * (np.sqrt(1.0 + (error / ROBUST_SCALE) ** 2) - 1.0))
-        prior = PRIOR_WEIGHT * ROBUST_SCALE * (x - start) / deviation
-        return np.concatenate([weight * np.sign(error) * robust, prior])
+        pull = PRIOR_WEIGHT * ROBUST_SCALE * (x - prior) / deviation
+        return np.concatenate([weight * np.sign(error) * robust, pull])
 
     solved = least_squares(residuals, start, x_scale=deviation)
     error = np.sqrt(np.diag(np.linalg.inv(solved.jac.T @ solved.jac)) * 2.0 * solved.cost * weight**2)
@@ -146,14 +154,18 @@ def cross_validated(
     """
     everything = np.ones(len(measured_s), dtype=bool)
     values, spreads = solve(coefficients, predict, measured_s, everything)
+    plain_values, _ = solve(PLAIN, predict_plain, measured_s, everything)
     large = size_bytes >= LARGE_BYTES
     held_out = []
     for cut, number in strata.items():
         error, plain = np.empty(len(measured_s)), np.empty(len(measured_s))
         for one in np.unique(number):
             out = number == one
-            for off, names, guess in ((error, coefficients, predict), (plain, PLAIN, predict_plain)):
-                seen, _ = solve(names, guess, measured_s, ~out)
+            for off, names, guess, near in (
+                (error, coefficients, predict, values),
+                (plain, PLAIN, predict_plain, plain_values),
+            ):
+                seen, _ = solve(names, guess, measured_s, ~out, near)
                 off[out] = guess(seen, out) / measured_s[out] - 1.0
         held_out.append(
             HeldOut(

@@ -95,9 +95,9 @@ def fit_inside(reference: Path) -> dict[str, LinkFit]:
     found = {}
     for name, measured in MEASURED.items():
         rows = _rows(reference, measured)
-        fit = _fit_link(name, measured, rows.where(~_adds(rows, measured)))
+        fit = _fit_link(name, rows.where(~_adds(rows, measured)))
         if measured.in_switch_from == name:
-            link = _link(name, measured, fit.values)
+            link = fitted_link(name, fit.values)
             values, spreads = _fit_in_switch(link, rows.where(_adds(rows, measured)))
             fit = replace(fit, values=fit.values | values, spreads=fit.spreads | spreads)
         found[name] = fit
@@ -121,7 +121,9 @@ def _rows(reference: Path, measured: Measured) -> Timings:
     return together([read_nccl(folder / f"nccl_{table}.csv.gz") for table in measured.tables])
 
 
-def _link(name: str, measured: Measured, values: Values) -> Link:
+def fitted_link(name: str, values: Values) -> Link:
+    """A measured network with these values, nothing else lost."""
+    measured = MEASURED[name]
     plain = Link(
         name=name,
         bandwidth_bytes_per_s=measured.bandwidth_bytes_per_s,
@@ -133,12 +135,12 @@ def _link(name: str, measured: Measured, values: Values) -> Link:
     return with_values(plain, values)
 
 
-def _fit_link(name: str, measured: Measured, rows: Timings) -> LinkFit:
+def _fit_link(name: str, rows: Timings) -> LinkFit:
     def predict(values: Values, chosen: Mask) -> FloatArray:
-        return predicted_s(rows.where(chosen), inside(_link(name, measured, values)), "ring")
+        return predicted_s(rows.where(chosen), inside(fitted_link(name, values)), "ring")
 
     def predict_plain(values: Values, chosen: Mask) -> FloatArray:
-        link = replace(_link(name, measured, values), local_frac=0.0)
+        link = replace(fitted_link(name, values), local_frac=0.0)
         return predicted_s(rows.where(chosen), inside(link), "ring")
 
     strata = {"group size": rows.group_size, "message size": size_bands(rows.size_bytes)}
@@ -208,7 +210,7 @@ def fit_shape(reference: Path) -> tuple[float, float]:
         parts = []
         for name, one in rows.items():
             own = {key: values[f"{name}.{key}"] for key in INSIDE}
-            parts.append(predicted_s(one, inside(_link(name, MEASURED[name], own | shape)), "ring"))
+            parts.append(predicted_s(one, inside(fitted_link(name, own | shape)), "ring"))
         return np.concatenate(parts)[chosen]
 
     values, _ = solve(coefficients, predict, measured_s, np.ones(len(measured_s), dtype=bool))
@@ -345,7 +347,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         for name, text in curve_files(fits, across).items():
             (options.out / name).write_text(text, encoding="utf-8")
-    links = {name: _link(name, MEASURED[name], fit.values) for name, fit in fits.items()}
+    links = {name: fitted_link(name, fit.values) for name, fit in fits.items()}
     found = checks(options.reference, links, across_link(across.values))
     exponent, local = fit_shape(options.reference)
     shape = (

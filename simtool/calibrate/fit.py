@@ -1,7 +1,7 @@
 """Robust fits of the kernel models, and how far they are off on shapes they never saw.
 
 Residuals are log(predicted / measured); the loss is soft_l1, so that a few odd kernels do not pull;
-each coefficient has a weak prior, so that what the table does not show stays where physics puts it.
+each coefficient has a weak prior, so that what a table does not show stays where physics puts it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from simtool.calibrate.tables import FloatArray, KernelTable, thinned
+from simtool.calibrate.tables import FloatArray, KernelTable
 from simtool.machine.attention import attention_time_s
 from simtool.machine.gemm import gemm_time_s
+from simtool.machine.memory_bound import memory_time_s
 
-ROBUST_SCALE = 0.1
-"""Log residual beyond which a kernel counts as odd."""
-PRIOR_WEIGHT = 0.02
-"""Weight of a prior against the mean over kernels."""
+ODD_KERNEL = 0.1
+"""Log residual beyond which a kernel counts as odd and pulls linearly, not quadratically."""
+OTHER_WEIGHT = 0.1
+"""Weight of a kernel that is not of training size: a step is not made of them."""
+NUM_FOLDS = 5
+"""Each shape is held out once, with a fifth of all shapes."""
+
+Predict = Callable[[SimpleNamespace, KernelTable], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,33 +34,22 @@ class Device:
     peak_flop_per_s: float
     num_processors: int
     bandwidth_bytes_per_s: float
+    cache_bytes: float
+    """Of the last level."""
     element_bytes: float = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
-    """Coefficients with relative standard errors, and held-out residuals beside a baseline's."""
-
-    values: dict[str, float]
-    spreads: dict[str, float]
-    num_measured: int
-    residual_p50: float
-    """Median |relative error|, held-out shapes of training size."""
-    residual_p90: float
-    residual_all_p50: float
-    residual_all_p90: float
-    baseline_p50: float
-    """The same as `residual_p50` for one constant efficiency, fitted on the same rows."""
-    baseline_p90: float
 
 
 @dataclass(frozen=True, slots=True)
 class Coefficient:
-    """A number to fit: prior, its standard deviation on the fitted scale, and whether it is a share."""
+    """A number to fit: its prior, how far the prior may be off, and how it is bounded."""
 
     prior: float
     deviation: float
+    """Standard deviation of the prior of the logarithm, or of the log-odds of a share."""
     is_frac: bool = False
+    """Between 0 and 1, else above 0."""
+    is_nuisance: bool = False
+    """Explains the measurement, not the kernel; fitted, never shipped."""
 
     def inward(self, value: float) -> float:
         """To the unbounded scale on which the fit moves."""
@@ -66,46 +60,87 @@ class Coefficient:
         return float(1.0 / (1.0 + np.exp(-x)) if self.is_frac else np.exp(x))
 
     def spread(self, value: float, error: float) -> float:
-        """Relative standard error of the number."""
+        """Relative standard error of the number, from its error on the fitted scale."""
         return error * (1.0 - value) if self.is_frac else error
 
 
 GEMM: Mapping[str, Coefficient] = {
-    "peak_frac": Coefficient(0.80, 0.5, is_frac=True),
-    "k_half": Coefficient(150.0, 0.7),
-    "tile_half": Coefficient(20.0, 1.0),
-    "wave_frac": Coefficient(0.5, 1.0, is_frac=True),
-    "bandwidth_frac": Coefficient(0.8, 0.5, is_frac=True),
-    "latency": Coefficient(4e-6, 0.7),
+    "peak_frac": Coefficient(0.8, 0.5, is_frac=True),
+    "k_half": Coefficient(130.0, 0.4),
+    "tile_half": Coefficient(10.0, 0.8),
+    "wave_frac": Coefficient(0.4, 0.8, is_frac=True),
+    "bandwidth_frac": Coefficient(0.82, 0.5, is_frac=True),
+    "latency": Coefficient(2.5e-6, 0.4),
 }
 ATTENTION: Mapping[str, Coefficient] = {
-    "peak_frac": Coefficient(0.65, 0.5, is_frac=True),
-    "seq_half": Coefficient(600.0, 1.0),
-    "head_half": Coefficient(20.0, 1.0),
-    "tail_waves": Coefficient(0.5, 1.0),
-    "latency": Coefficient(8e-6, 0.7),
+    "peak_frac": Coefficient(0.8, 0.4, is_frac=True),
+    "seq_half": Coefficient(600.0, 0.6),
+    "head_half": Coefficient(32.0, 0.6),
+    "tail_waves": Coefficient(1.0, 0.6),
+    "latency": Coefficient(8e-6, 0.5),
+    # Inference kernels also write their keys and values to a cache, which training does not keep.
+    "cache_write_passes": Coefficient(1.0, 1.0, is_nuisance=True),
 }
+MEMORY: Mapping[str, Coefficient] = {
+    "bandwidth_frac": Coefficient(0.85, 0.4, is_frac=True),
+    "latency": Coefficient(2e-6, 0.4),
+    # A benchmark repeats one kernel on the same tensors, part of which the cache still holds.
+    "cached_frac": Coefficient(0.2, 0.8, is_frac=True, is_nuisance=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """Absolute relative errors on held-out shapes."""
+
+    p50: float
+    p90: float
+
+    @classmethod
+    def of(cls, predicted: FloatArray, measured: FloatArray) -> Residuals:
+        """Median and 90th percentile of |predicted / measured - 1|."""
+        return cls(*(float(x) for x in np.percentile(np.abs(predicted / measured - 1.0), [50, 90])))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Coefficients with relative standard errors, and held-out residuals beside a baseline's."""
+
+    values: dict[str, float]
+    """Coefficients from all shapes, without the nuisances."""
+    spreads: dict[str, float]
+    """Standard error of each over its value, from leaving out a fifth of the shapes at a time."""
+    nuisances: dict[str, float]
+    num_measured: int
+    training: Residuals
+    """On held-out kernels of training size."""
+    everywhere: Residuals
+    """On all held-out kernels."""
+    constant_training: Residuals
+    """The same for one constant efficiency, fitted to the same shapes."""
+    constant_everywhere: Residuals
+
+    @property
+    def curve(self) -> SimpleNamespace:
+        """The coefficients as attributes, as the machine models take them."""
+        return SimpleNamespace(**self.values)
 
 
 def fit_gemm(table: KernelTable, device: Device) -> Fit:
     """Coefficients of `machine.gemm.gemm_time_s`."""
 
     def predict(curve: SimpleNamespace, rows: KernelTable) -> FloatArray:
-        c = rows.columns
-        return np.asarray(
-            gemm_time_s(
-                c["m"],
-                c["n"],
-                c["k"],
-                peak_flop_per_s=device.peak_flop_per_s,
-                num_processors=device.num_processors,
-                bandwidth_bytes_per_s=device.bandwidth_bytes_per_s,
-                element_bytes=device.element_bytes,
-                curve=curve,
-            )
+        time_s = gemm_time_s(
+            **rows.columns,
+            peak_flop_per_s=device.peak_flop_per_s,
+            num_processors=device.num_processors,
+            bandwidth_bytes_per_s=device.bandwidth_bytes_per_s,
+            element_bytes=device.element_bytes,
+            curve=curve,
         )
+        return np.asarray(time_s)
 
-    return _fit(table, GEMM, predict)
+    return fit_curve(table, GEMM, predict)
 
 
 def fit_attention(table: KernelTable, device: Device) -> Fit:
@@ -113,74 +148,99 @@ def fit_attention(table: KernelTable, device: Device) -> Fit:
 
     def predict(curve: SimpleNamespace, rows: KernelTable) -> FloatArray:
         c = rows.columns
-        return np.asarray(
-            attention_time_s(
-                c["batch"],
-                c["num_heads"],
-                c["seq_len"],
-                c["head_dim"],
-                peak_flop_per_s=device.peak_flop_per_s,
-                num_processors=device.num_processors,
-                bandwidth_bytes_per_s=device.bandwidth_bytes_per_s,
-                element_bytes=device.element_bytes,
-                curve=curve,
-                num_kv_heads=c["num_kv_heads"],
-            )
+        time_s = attention_time_s(
+            c["batch"],
+            c["num_heads"],
+            c["seq_len"],
+            c["head_dim"],
+            peak_flop_per_s=device.peak_flop_per_s,
+            num_processors=device.num_processors,
+            bandwidth_bytes_per_s=device.bandwidth_bytes_per_s,
+            element_bytes=device.element_bytes,
+            curve=curve,
+            num_kv_heads=c["num_kv_heads"],
         )
+        keys_and_values = 2.0 * c["batch"] * c["seq_len"] * c["num_kv_heads"] * c["head_dim"]
+        written = curve.cache_write_passes * keys_and_values * device.element_bytes
+        return np.asarray(time_s + written / device.bandwidth_bytes_per_s)
 
-    return _fit(table, ATTENTION, predict)
+    return fit_curve(table, ATTENTION, predict)
 
 
-def _fit(
-    table: KernelTable,
-    coefficients: Mapping[str, Coefficient],
-    predict: Callable[[SimpleNamespace, KernelTable], FloatArray],
-) -> Fit:
-    from scipy.optimize import least_squares
+def fit_memory(table: KernelTable, device: Device) -> Fit:
+    """Coefficients of `machine.memory_bound.memory_time_s`."""
 
-    seen = thinned(table.where(~table.held_out))
-    weight = np.where(seen.is_training, 1.0, 0.3)  # training shapes are what a step is made of
-    weight = weight / np.sqrt(np.sum(weight**2))
+    def predict(curve: SimpleNamespace, rows: KernelTable) -> FloatArray:
+        moved = np.maximum(rows.columns["num_bytes"] - curve.cached_frac * device.cache_bytes, 0.0)
+        time_s = memory_time_s(moved, bandwidth_bytes_per_s=device.bandwidth_bytes_per_s, curve=curve)
+        return np.asarray(time_s)
+
+    return fit_curve(table, MEMORY, predict)
+
+
+def fit_curve(table: KernelTable, coefficients: Mapping[str, Coefficient], predict: Predict) -> Fit:
+    """Fit `predict` to all shapes, and to four fifths of them five times for residuals and errors."""
     names = list(coefficients)
-    start = np.array([coefficients[name].inward(coefficients[name].prior) for name in names])
-    deviation = np.array([coefficients[name].deviation for name in names])
-
-    def curve_at(x: FloatArray) -> SimpleNamespace:
-        return SimpleNamespace(**{name: coefficients[name].outward(x[i]) for i, name in enumerate(names)})
-
-    def residuals(x: FloatArray) -> FloatArray:
-        error = np.log(predict(curve_at(x), seen) / seen.time_s)
-        robust = ROBUST_SCALE * np.sqrt(2.0 * (np.sqrt(1.0 + (error / ROBUST_SCALE) ** 2) - 1.0))
-        prior = PRIOR_WEIGHT * ROBUST_SCALE * (x - start) / deviation
-        return np.concatenate([weight * np.sign(error) * robust, prior])
-
-    solved = least_squares(residuals, start, x_scale=deviation)
-    curve = curve_at(solved.x)
-    error = np.sqrt(np.diag(np.linalg.inv(solved.jac.T @ solved.jac)) * 2.0 * solved.cost / len(seen.time_s))
-    values = {name: float(getattr(curve, name)) for name in names}
-    out = table.where(table.held_out)
-    training = out.where(out.is_training)
-    off = _residuals(predict(curve, training), training.time_s)
-    everywhere = _residuals(predict(curve, out), out.time_s)
-    fitted = seen.where(seen.is_training)
-    constant = float(np.median(fitted.flop / fitted.time_s))
-    plain = _residuals(training.flop / constant, training.time_s)
+    fold = table.group % NUM_FOLDS
+    whole = _solve(table, coefficients, predict, None)
+    predicted, constant = np.empty(len(table)), np.empty(len(table))
+    partial = []
+    for left_out in range(NUM_FOLDS):
+        held, seen = fold == left_out, table.where(fold != left_out)
+        x = _solve(seen, coefficients, predict, whole)
+        partial.append(x)
+        predicted[held] = predict(_curve(coefficients, x), table.where(held))
+        constant[held] = table.work[held] / _constant_rate(seen)
+    # delete-a-group jackknife on the fitted scale
+    variance = (
+        (NUM_FOLDS - 1) / NUM_FOLDS * np.sum((np.array(partial) - np.mean(partial, axis=0)) ** 2, axis=0)
+    )
+    values = vars(_curve(coefficients, whole))
+    error = np.sqrt(variance)
+    spreads = {name: coefficients[name].spread(values[name], float(error[i])) for i, name in enumerate(names)}
+    shipped = [name for name in names if not coefficients[name].is_nuisance]
+    big = table.is_training
     return Fit(
-        values=values,
-        spreads={
-            name: coefficients[name].spread(values[name], float(error[i])) for i, name in enumerate(names)
-        },
-        num_measured=len(table.time_s),
-        residual_p50=off[0],
-        residual_p90=off[1],
-        residual_all_p50=everywhere[0],
-        residual_all_p90=everywhere[1],
-        baseline_p50=plain[0],
-        baseline_p90=plain[1],
+        values={name: values[name] for name in shipped},
+        spreads={name: spreads[name] for name in shipped},
+        nuisances={name: values[name] for name in names if coefficients[name].is_nuisance},
+        num_measured=len(table),
+        training=Residuals.of(predicted[big], table.time_s[big]),
+        everywhere=Residuals.of(predicted, table.time_s),
+        constant_training=Residuals.of(constant[big], table.time_s[big]),
+        constant_everywhere=Residuals.of(constant, table.time_s),
     )
 
 
-def _residuals(predicted: FloatArray, measured: FloatArray) -> tuple[float, float]:
-    off = np.abs(predicted / measured - 1.0)
-    p50, p90 = np.percentile(off, [50, 90])
-    return float(p50), float(p90)
+def _solve(
+    table: KernelTable, coefficients: Mapping[str, Coefficient], predict: Predict, start: FloatArray | None
+) -> FloatArray:
+    from scipy.optimize import least_squares
+
+    seen = table.thinned()
+    prior = np.array([coefficient.inward(coefficient.prior) for coefficient in coefficients.values()])
+    deviation = np.array([coefficient.deviation for coefficient in coefficients.values()])
+    weight = np.where(seen.is_training, 1.0, OTHER_WEIGHT)
+    weight *= seen.num_groups / np.sum(weight)  # kernels of one shape are one observation, not many
+    pull = np.sqrt(weight)
+
+    def residuals(x: FloatArray) -> FloatArray:
+        error = np.log(predict(_curve(coefficients, x), seen) / seen.time_s) / ODD_KERNEL
+        # soft_l1 on the kernels, none on the priors: its square is 2 (sqrt(1 + z^2) - 1)
+        robust = np.copysign(np.sqrt(2.0 * (np.sqrt(1.0 + error**2) - 1.0)), error)
+        return np.concatenate([pull * robust, (x - prior) / deviation])
+
+    found = least_squares(
+        residuals, prior if start is None else start, method="lm", xtol=1e-10, ftol=1e-10, gtol=1e-10
+    )
+    return np.asarray(found.x)
+
+
+def _curve(coefficients: Mapping[str, Coefficient], x: FloatArray) -> SimpleNamespace:
+    pairs = zip(coefficients.items(), x, strict=True)
+    return SimpleNamespace(**{name: coefficient.outward(value) for (name, coefficient), value in pairs})
+
+
+def _constant_rate(seen: KernelTable) -> float:
+    big = seen.is_training
+    return float(np.median(seen.work[big] / seen.time_s[big]))

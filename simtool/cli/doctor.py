@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +111,8 @@ def examine(library: ProfileLibrary) -> dict[str, Any]:
 
 
 def _versions(names: Sequence[str]) -> dict[str, str | None]:
+    from importlib import metadata
+
     found: dict[str, str | None] = {}
     for name in names:
         try:

@@ -68,7 +68,6 @@ def build_plan(prepared: Prepared) -> Plan:
                 detection_s=0.0,
                 restart_s=0.0,
                 restart_pattern=restart_pattern,
-                scripted=None,
             ),
             interval=None,
         )
@@ -95,7 +94,8 @@ def build_plan(prepared: Prepared) -> Plan:
             detection_s=0.0 if detection is None else float(detection),
             restart_s=float(scenario.reliability.restart),
             restart_pattern=restart_pattern,
-            scripted=None,
+            # Until somebody notices, the other ranks spin in a collective that never ends.
+            detection_pattern=_whole("detection", "lost_work", waiting),
         ),
         interval=interval,
     )

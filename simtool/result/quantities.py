@@ -76,10 +76,10 @@ def time_quantities(prepared: Prepared, plan: Plan, outcome: Outcome) -> dict[st
             inputs=(training, duration),
         ),
         Derived(
-            name="num_failures",
-            value=float(job.num_failures),
+            name="num_interruptions",
+            value=float(job.num_interruptions),
             unit="",
-            formula="simulated failures of the job's nodes",
+            formula="times that a failure stopped the job, simulated",
         ),
         _memory(prepared),
         Derived(

@@ -37,7 +37,7 @@ OBSERVABLES = (
     ("energy", "energy_facility_j", "J"),
     ("carbon", "carbon_total_kgco2e", "kgCO2e"),
     ("goodput", "goodput_frac", ""),
-    ("interruptions", "num_failures", ""),
+    ("interruptions", "num_interruptions", ""),
 )
 """Field of ``observed``, the quantity it is compared with, its unit."""
 

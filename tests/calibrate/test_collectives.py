@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from simtool.calibrate import collectives
-from simtool.calibrate.collective_checks import Check, checks
+from simtool.calibrate.collective_checks import checks
 from simtool.calibrate.collective_fit import (
     INSIDE,
     LinkFit,
@@ -28,6 +28,7 @@ from simtool.calibrate.collectives import (
     fit_across,
     fit_inside,
     fit_shape,
+    fitted_link,
 )
 from simtool.config.yaml12 import load_yaml
 from simtool.errors import InputError
@@ -137,21 +138,7 @@ class Fitted:
 @pytest.fixture(scope="module")
 def fitted(reference_data: Path) -> Fitted:
     fits = fit_inside(reference_data)
-    plain = Link(name="a", bandwidth_bytes_per_s=1.0, efficiency_frac=1.0, latency_s=0.0, startup_s=0.0)
-    links = {
-        name: with_values(
-            Link(
-                name=name,
-                bandwidth_bytes_per_s=MEASURED[name].bandwidth_bytes_per_s,
-                efficiency_frac=plain.efficiency_frac,
-                latency_s=0.0,
-                startup_s=0.0,
-                topology=MEASURED[name].topology,
-            ),
-            fit.values,
-        )
-        for name, fit in fits.items()
-    }
+    links = {name: fitted_link(name, fit.values) for name, fit in fits.items()}
     return Fitted(inside=fits, across=fit_across(reference_data), links=links)
 
 
@@ -251,13 +238,9 @@ def test_the_command_writes_files_and_prints_residuals(
 ) -> None:
     monkeypatch.setattr(collectives, "fit_inside", lambda _: fitted.inside)
     monkeypatch.setattr(collectives, "fit_across", lambda _: fitted.across)
+    monkeypatch.setattr(collectives, "fit_shape", lambda _: (0.25, 0.5))
     collectives.main(["--reference", str(reference_data), "-o", str(tmp_path / "curves")])
     printed = capsys.readouterr().out
     assert all(name in printed for name in HELD_OUT_BOUNDS)
-    assert "plain" in printed
+    assert "exponent 0.250 (used 0.28)" in printed
     assert {path.name for path in (tmp_path / "curves").iterdir()} == {path.name for path in CURVES.iterdir()}
-
-
-def test_checks_know_their_direction() -> None:
-    check = Check(name="a", off=collectives.checks.__globals__["residual"](np.array([0.1])), bias=0.1)
-    assert "+10.0%" in collectives.check_table([check])

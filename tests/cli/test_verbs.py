@@ -74,6 +74,31 @@ def test_run_answers_the_same_question_from_its_folder(
     assert "(written)" in simtool("run", "quickstart", "--force").out
 
 
+def test_a_changed_file_behind_a_scenario_is_another_question(simtool: Call, tmp_path: Path) -> None:
+    """An effect, a price series and a model's shape that lie beside the scenario."""
+    shipped = shipped_folder("hardware_profiles")
+    effect = (shipped / "effects" / "fewer-operations.yaml").read_text("utf-8")
+    (tmp_path / "effect.yaml").write_text(effect, "utf-8")
+    prices = "time_utc,price_usd_per_kwh\n2025-01-01T00:00Z,0.1\n2025-12-31T00:00Z,0.1\n"
+    (tmp_path / "price.csv").write_text(prices, "utf-8")
+    text = (shipped_folder("scenarios") / "quickstart.yaml").read_text("utf-8")
+    text = text.replace("profile: fewer-operations", "profile: effect.yaml")
+    text = text.replace("price: 0.08 USD/kWh", "price: {series: price.csv}")
+    (tmp_path / "mine.yaml").write_text(text, "utf-8")
+
+    def folder() -> str:
+        called = simtool("run", "mine.yaml", "--json")
+        assert called.err == ""
+        return str(json.loads(called.out)["folder"])
+
+    first = folder()
+    assert folder() == first
+    (tmp_path / "effect.yaml").write_text(effect.replace("forward_frac: 0.6", "forward_frac: 0.9"), "utf-8")
+    second = folder()
+    (tmp_path / "price.csv").write_text(prices.replace("0.1\n", "0.2\n"), "utf-8")
+    assert len({first, second, folder()}) == 3
+
+
 def test_run_as_json_is_one_object(simtool: Call) -> None:
     called = simtool("run", "quickstart", "--json", "--seeds", "3")
     found = json.loads(called.out)
