@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from simtool.machine.machine import Machine
 from simtool.provenance import Derived, Input, Sourced
 from simtool.result.prepare import Prepared
@@ -38,6 +41,12 @@ def explain_step_time(prepared: Prepared) -> Derived:
         formula="mean over steps of the stretches of progress",
         inputs=tuple(_one_step(_stretch(phase), phase.estimate, prepared) for phase in phases),
     )
+
+
+def rooted(tree: Derived, roots: Mapping[str, tuple[Derived | Input, ...]]) -> Derived:
+    """The tree with what other rooms left open: inputs for numbers without any, by their name."""
+    inputs = tuple(rooted(below, roots) if isinstance(below, Derived) else below for below in tree.inputs)
+    return replace(tree, inputs=inputs or roots.get(tree.name, ()))
 
 
 def _stretch(phase: PhaseEstimate) -> str:

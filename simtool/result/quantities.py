@@ -8,7 +8,7 @@ from simtool.account.carbon import CarbonLine, total_carbon
 from simtool.account.costs import CostLine, total_cost
 from simtool.account.energy import energy_scopes
 from simtool.provenance import Derived, Input, Sourced
-from simtool.result.explain import explain_step_time, peak_input
+from simtool.result.explain import explain_step_time, peak_input, rooted
 from simtool.result.plan import Plan
 from simtool.result.prepare import Prepared
 from simtool.signals import Basis
@@ -182,37 +182,22 @@ def energy_quantities(prepared: Prepared, outcome: Outcome) -> dict[str, Derived
     """Energy by scope, and mean power; empty where no power is known."""
     if not prepared.machine.knows_power:
         return {}
-    pue = prepared.scenario.site.cooling.pue
-    scopes = energy_scopes(outcome.ledger, pue)
-    power = _power_inputs(prepared)
-    found: dict[str, Derived] = {}
-    for scope, energy in scopes.items():
-        name = f"energy_{scope}_j"
-        found[name] = _sourced_below(energy, power)
-    mean = found["energy_facility_j"]
+    scopes = energy_scopes(outcome.ledger, prepared.scenario.site.cooling.pue)
+    roots = _power_roots(prepared)
+    found = {f"energy_{scope}_j": rooted(energy, roots) for scope, energy in scopes.items()}
+    facility = found["energy_facility_j"]
     found["power_facility_mean_w"] = Derived(
         name="power_facility_mean_w",
-        value=mean.value / outcome.end_s,
+        value=facility.value / outcome.end_s,
         unit="W",
         formula="energy_facility / duration",
-        inputs=(mean,),
+        inputs=(facility,),
     )
     return found
 
 
-def _sourced_below(energy: Derived, power: dict[str, tuple[Input, ...]]) -> Derived:
-    """The same tree with the powers of a component under it."""
-    inputs = tuple(
-        _sourced_below(below, power) if isinstance(below, Derived) else below for below in energy.inputs
-    )
-    if not inputs:
-        inputs = next((found for component, found in power.items() if component in energy.name), ())
-    return Derived(
-        name=energy.name, value=energy.value, unit=energy.unit, formula=energy.formula, inputs=inputs
-    )
-
-
-def _power_inputs(prepared: Prepared) -> dict[str, tuple[Input, ...]]:
+def _power_roots(prepared: Prepared) -> dict[str, tuple[Derived | Input, ...]]:
+    """The powers behind the energy of each component."""
     machine = prepared.machine
     profile, name = machine.accelerator.power, machine.accelerator.name
     assumed = prepared.scenario.cluster.assume.power_limit
@@ -226,9 +211,11 @@ def _power_inputs(prepared: Prepared) -> dict[str, tuple[Input, ...]]:
         board.append(Input(f"{name} idle power", profile.idle))
     host, port = machine.node.host_load, machine.network.port_power
     return {
-        "accelerator": tuple(board),
-        "host": (Input(f"{machine.node.name} host power", host),) if host is not None else (),
-        "network": (Input(f"{machine.network.name} power per endpoint", port),) if port is not None else (),
+        "energy_accelerator_j": tuple(board),
+        "energy_host_component_j": () if host is None else (Input(f"{machine.node.name} host power", host),),
+        "energy_network_component_j": ()
+        if port is None
+        else (Input(f"{machine.network.name} power per endpoint", port),),
     }
 
 

@@ -15,7 +15,8 @@ from simtool.account.site import site_signals
 from simtool.config.load import LoadedScenario
 from simtool.config.scenario import Own, Rent
 from simtool.profiles.find import ProfileLibrary
-from simtool.provenance import Derived
+from simtool.provenance import Derived, Input
+from simtool.result.explain import rooted
 from simtool.result.plan import Plan, build_plan
 from simtool.result.prepare import Prepared, prepare
 from simtool.result.quantities import (
@@ -128,7 +129,8 @@ def _accounts(
     notes: list[str] = list(embodied_notes(hardware))
     if not machine.knows_power:
         notes.append(
-            f"{machine.accelerator.name} publishes no power: energy, its cost and its carbon are left out; "
+            f"no power of {machine.accelerator.name} is published: energy and its carbon are left out, and the "
+            "bill of owned hardware; "
             "assume a range with cluster.assume.power_limit: [LOW W, HIGH W]"
         )
     costs: tuple[CostLine, ...] = ()
@@ -158,12 +160,16 @@ def _quantities(
     operational: tuple[CarbonLine, ...],
     embodied: tuple[CarbonLine, ...],
 ) -> dict[str, Derived]:
-    return {
-        **time_quantities(prepared, plan, outcome),
-        **energy_quantities(prepared, outcome),
+    time = time_quantities(prepared, plan, outcome)
+    energy = energy_quantities(prepared, outcome)
+    roots: dict[str, tuple[Derived | Input, ...]] = {"accelerator_hours_paid": (time["duration_s"],)}
+    if energy:
+        roots["energy_it_j"] = energy["energy_it_j"].inputs
+    bills = {
         **money_quantities(costs, prepared.scenario.workload.tokens),
         **carbon_quantities(operational, embodied),
     }
+    return {**time, **energy, **{name: rooted(amount, roots) for name, amount in bills.items()}}
 
 
 def _values(prepared: Prepared, run_index: int) -> dict[str, float]:
