@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,13 +91,6 @@ def target(
     return Target(loaded=loaded, library=found, seeds=int(written["seeds"]), folder=folder)
 
 
-def digests(chosen: Target, of_profiles: Mapping[str, str]) -> dict[str, str]:
-    """Digests of all that goes into the run of a target: its profiles and whatever else it refers to."""
-    from simtool.result.digests import referenced_digests
-
-    return {**of_profiles, **referenced_digests(chosen.loaded, chosen.library)}
-
-
 def solve(chosen: Target, progress: Progress | None = None) -> Result:
     """Run the scenario of a target; that of a run folder must give the run that the folder holds."""
     from simtool.result.folder import read_manifest
@@ -105,7 +98,6 @@ def solve(chosen: Target, progress: Progress | None = None) -> Result:
     from simtool.result.run import run
 
     result = run(chosen.loaded, chosen.library, seeds=chosen.seeds, progress=progress)
-    result = replace(result, profile_digests=digests(chosen, result.profile_digests))
     if chosen.folder is not None:
         written = read_manifest(chosen.folder)
         if written["hash"] != run_hash(result.scenario, result.profile_digests, chosen.seeds):
@@ -124,7 +116,7 @@ def answer(chosen: Target, out: Path, *, force: bool, progress: Progress | None 
 
     here = chosen.folder
     if here is None and not force and (out / chosen.loaded.scenario.name).is_dir():
-        known = digests(chosen, prepare(chosen.loaded, chosen.library).profile_digests)
+        known = prepare(chosen.loaded, chosen.library).profile_digests
         here = folders.run_folder(out, chosen.loaded.scenario, known, chosen.seeds)
     if here is not None and not force and folders.is_run_folder(here):
         return _read(here, reused=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simtool import units
 from simtool.cli import console
-from simtool.cli.inputs import Target, digests
+from simtool.cli.inputs import Target
 from simtool.cli.show_run import memory_line
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def show(chosen: Target, out: Path, *, as_json: bool) -> None:
     from simtool.result.prepare import prepare
 
     prepared = prepare(chosen.loaded, chosen.library)
-    known = digests(chosen, prepared.profile_digests)
+    known = prepared.profile_digests
     folder = run_folder(out, prepared.scenario, known, chosen.seeds)
     plan = describe(prepared) | {"folder": str(folder), "exists": is_run_folder(folder)}
     if as_json:

@@ -21,6 +21,7 @@ from simtool.machine.machine import Machine
 from simtool.methods.effect import Effect
 from simtool.methods.rewrite import METHODS
 from simtool.profiles.find import ProfileLibrary
+from simtool.result.digests import referenced_digests
 from simtool.result.result import PhaseEstimate
 from simtool.step.estimate import StepEstimate
 from simtool.step.step import Job, MethodPhase, estimate_step
@@ -128,6 +129,7 @@ def prepare(
         ("software", machine.software.name),
     ):
         digests[f"{kind}/{name}"] = library.digest(kind, name)
+    digests |= referenced_digests(loaded, library)
     return Prepared(
         loaded=loaded,
         job=job,
