@@ -21,7 +21,7 @@ EPILOG = options.example(
     "simtool validate -o predictions.csv",
     "simtool validate --table my-results.csv --json",
 )
-ERRORS = ("median", "p90", "bias", "const. median", "const. p90")
+ERRORS = ("median", "p90", "bias", "base median", "base p90")
 
 
 def register(app: typer.Typer) -> None:
@@ -83,7 +83,7 @@ def _show(found: Validation) -> None:
     console.say(f"Left out: {left}.")
     console.say(
         "The errors are |log(predicted/measured)| as a percentage, averaged inside a family first; bias above 0: "
-        "predicted too slow. const.: one constant MFU per accelerator, fitted on the other families. The software "
+        "predicted too slow. base: one constant MFU per accelerator, fitted on the other families. The software "
         "profiles' constants come from a fit to public rows of this table: for the stacks seen this is not blind."
     )
 
