@@ -106,7 +106,7 @@ def _hardware_line(ledger: Ledger, own: Own, hours: Derived, shared: Derived) ->
             )
         ),
         unit="USD/year",
-        formula="(price - residual value / (1 + r)^n) x r (1 + r)^n / ((1 + r)^n - 1)",
+        formula="price x (1 - residual value / (1 + r)^n) x r (1 + r)^n / ((1 + r)^n - 1)",
         inputs=(
             shared,
             Input("residual value", own.residual_value),

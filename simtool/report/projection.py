@@ -179,7 +179,7 @@ def over_start_years(result: Result) -> Table:
                 run.costs,
                 trends,
                 years,
-                base_year=float(first),
+                base_year=float(result.scenario.economics.money.year),
                 inflation_per_year=economics().inflation_per_year,
                 seed=result.scenario.seed,
             )

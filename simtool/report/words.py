@@ -32,11 +32,19 @@ WORDS: dict[str, Word] = {
     "energy_facility_j": Word("facility energy", "energy.total"),
     "cost_total_usd": Word("cost", "cost.total"),
     "carbon_total_kgco2e": Word("carbon", "carbon.total"),
+    "carbon_electricity_marginal_kgco2e": Word("marginal carbon", "carbon.marginal"),
 }
 """In the order in which tables show them. Quantities that are not here keep their own names."""
 
 SAVED = frozenset(
-    ("duration_s", "accelerator_hours", "step_time_s", "cost_total_usd", "carbon_total_kgco2e")
+    (
+        "duration_s",
+        "accelerator_hours",
+        "step_time_s",
+        "cost_total_usd",
+        "carbon_total_kgco2e",
+        "carbon_electricity_marginal_kgco2e",
+    )
 ) | frozenset(name for name in WORDS if name.startswith("energy_"))
 """Quantities of which less is better, so that a method saves them."""
 

@@ -241,12 +241,9 @@ def money_quantities(lines: Sequence[CostLine], tokens: Sourced) -> dict[str, De
 def carbon_quantities(
     operational: Sequence[CarbonLine], embodied: Sequence[CarbonLine]
 ) -> dict[str, Derived]:
-    """Greenhouse gas: the average account with embodied, the marginal one alone; never added together."""
+    """Greenhouse gas: the average account with embodied as the total; the marginal one apart."""
     found = {line.amount.name: line.amount for line in (*operational, *embodied)}
-    marginal = [line for line in operational if line.basis is Basis.MARGINAL]
     average = [line for line in operational if line.basis is not Basis.MARGINAL]
     if average:
         found["carbon_total_kgco2e"] = total_carbon([*average, *embodied])
-    elif marginal:
-        found["carbon_total_kgco2e"] = total_carbon(marginal)
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simtool.config.scenario import Layout, Scenario
+from simtool.errors import InputError, Problem, did_you_mean
 from simtool.provenance import Derived
 from simtool.step.estimate import StepEstimate
 
@@ -60,7 +61,7 @@ class Comparison:
         return (self.predicted - self.observed) / self.observed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Result:
     """The answer to one scenario."""
 
@@ -94,11 +95,30 @@ class Result:
         return self.loaded.scenario
 
     def value(self, name: str) -> float:
-        """The value of one quantity in the unit of its name."""
+        """The value of one quantity in the unit of its name; of the first seed, whose ledger this is.
+
+        Raises:
+            InputError: no quantity is called so.
+        """
+        if name not in self.quantities:
+            hint = did_you_mean(name, self.quantities)
+            raise InputError(Problem("", name, "found no quantity of this name", "", hint))
         return self.quantities[name].value
 
-    def surviving_frac(self, name: str) -> float | None:
-        """Saving of the method in one quantity, relative to the run without it; None without a method."""
+    def typical(self, name: str) -> float:
+        """The median over seeds where there are several, else the value."""
+        return self.intervals[name][1] if name in self.intervals else self.value(name)
+
+    def saved_frac(self, name: str) -> float | None:
+        """Saving of the method in one quantity, relative to the run without it; None without a method.
+
+        Both runs draw the same failures; with several seeds their medians are compared.
+        """
         if self.reference is None:
             return None
-        return 1.0 - self.value(name) / self.reference.value(name)
+        return 1.0 - self.typical(name) / self.reference.typical(name)
+
+    def __repr__(self) -> str:
+        names = [name for name in HEADLINE if name in self.quantities]
+        shown = ", ".join(f"{name}={self.typical(name):.6g}" for name in names)
+        return f"Result({self.scenario.name}: {shown})"

@@ -66,7 +66,11 @@ def run(
     result = _result(prepared, progress)
     if prepared.effect is not None:
         plain = prepare(loaded, library, with_method=False, layouts=prepared.layouts)
-        result = replace(result, reference=_result(plain, progress))
+        reference = _result(plain, progress)
+        if seeds > 1:
+            reference = replace(reference, intervals=_intervals(plain, reference, seeds, progress))
+        # What was observed was trained without the method.
+        result = replace(result, reference=reference, observed=reference.observed)
     if seeds > 1:
         result = replace(result, intervals=_intervals(prepared, result, seeds, progress))
     assumed = prepared.scenario.cluster.assume.power_limit

@@ -46,7 +46,7 @@ def _entry(result: Result, name: str) -> dict[str, Any]:
     number = result.quantities[name]
     low, middle, high = result.intervals.get(name, (None, None, None))
     entry: dict[str, Any] = {
-        "value": rounded(number.value),
+        "value": rounded(result.typical(name)),
         "unit": number.unit,
         "p10": _rounded(low),
         "p50": _rounded(middle),
@@ -58,9 +58,9 @@ def _entry(result: Result, name: str) -> dict[str, Any]:
     if name in result.ranges:
         entry["low"], entry["high"] = (rounded(bound) for bound in result.ranges[name])
     if result.reference is not None and name in result.reference.quantities:
-        before = result.reference.value(name)
+        before = result.reference.typical(name)
         entry["without_method"] = rounded(before)
-        entry["saved_frac"] = rounded(1.0 - number.value / before) if before else None
+        entry["saved_frac"] = rounded(1.0 - result.typical(name) / before) if before else None
     seen = [comparison for comparison in result.observed if comparison.name == name]
     if seen:
         entry["observed"] = [

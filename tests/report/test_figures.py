@@ -129,7 +129,7 @@ def test_the_method_is_compared_with_the_operations_it_saves(improved: Result) -
     ratios = dict(zip(with_method.texts("quantity"), with_method.numbers("ratio_to_first"), strict=True))
     assert ratios[comparison.OPERATIONS] == pytest.approx(0.64)
     for name in ("duration_s", "energy_facility_j", "cost_total_usd"):
-        assert ratios[name] == pytest.approx(1 - (improved.surviving_frac(name) or 0.0))
+        assert ratios[name] == pytest.approx(1 - (improved.saved_frac(name) or 0.0))
     assert set(table.where("run", "without method").numbers("ratio_to_first")) == {1.0}
 
 

@@ -69,7 +69,7 @@ def test_the_method_is_compared_with_plain_training(quickstart):
     assert plain.reference is None
     assert plain.value("duration_s") == quickstart.reference.value("duration_s")
     for name in ("duration_s", "energy_facility_j", "cost_total_usd", "carbon_total_kgco2e"):
-        survived = quickstart.surviving_frac(name)
+        survived = quickstart.saved_frac(name)
         assert survived is not None
         assert 0.0 < survived < 0.42
 
@@ -77,7 +77,7 @@ def test_the_method_is_compared_with_plain_training(quickstart):
 def test_less_survives_where_the_host_sets_the_pace(quickstart):
     """The same 40 % on a small model cut into eight: launches do not shrink with the work."""
     small = ["workload.model=gpt3-350m", "workload.seq_len=1024", "layout={tp: 8, micro_batch: 1}"]
-    bound, free = (result.surviving_frac("step_time_s") for result in (run("quickstart", small), quickstart))
+    bound, free = (result.saved_frac("step_time_s") for result in (run("quickstart", small), quickstart))
     assert bound is not None
     assert 0.0 <= bound < 0.1 < 0.3 < free < 0.4
 
@@ -130,6 +130,27 @@ def test_the_two_published_175b_steps_are_within_six_percent(name):
 def test_published_accelerator_hours_are_within_fifteen_percent(name):
     (comparison,) = run(name).observed
     assert abs(comparison.error_frac) < 0.15
+
+
+def test_a_saving_compares_medians_of_the_same_seeds():
+    fragile = ["cluster.spare_nodes=0", "reliability.node_failures_per_1000_node_days=8"]
+    several = run("quickstart", fragile, seeds=6)
+    saved, step = several.saved_frac("duration_s"), several.saved_frac("step_time_s")
+    assert saved == 1.0 - several.typical("duration_s") / several.reference.typical("duration_s")
+    assert step == pytest.approx(run("quickstart", fragile).saved_frac("step_time_s"), rel=1e-12)
+
+
+def test_a_published_run_is_compared_with_the_prediction_without_a_method():
+    plain, method = (
+        run("megatron-175b", [f"method={use}"]) for use in ("none", "{profile: fewer-operations}")
+    )
+    assert method.observed == plain.observed
+
+
+def test_marginal_carbon_is_never_called_the_total():
+    result = run("quickstart", ["site.carbon={marginal: 0.6 kgCO2e/kWh}", "method=none"])
+    assert "carbon_total_kgco2e" not in result.quantities
+    assert result.value("carbon_electricity_marginal_kgco2e") > 0
 
 
 def test_without_a_stated_power_time_works_and_energy_asks():
