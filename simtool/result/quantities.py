@@ -86,10 +86,17 @@ def time_quantities(prepared: Prepared, plan: Plan, outcome: Outcome) -> dict[st
             name="num_parameters",
             value=float(prepared.job.model.num_parameters),
             unit="",
-            formula=f"weights of the model, shape from {prepared.model_source}",
+            formula="weights of the model",
+            inputs=(_shape_input(prepared),),
         ),
     )
     return {quantity.name: quantity for quantity in found}
+
+
+def _shape_input(prepared: Prepared) -> Input:
+    layers = float(prepared.job.model.num_layers)
+    number = Sourced(value=layers, unit="", kind="published", source=prepared.model_source)
+    return Input("shape of the model, layers", number)
 
 
 def _interruptions(job: JobOutcome, plan: Plan, prepared: Prepared) -> tuple[Derived, ...]:
