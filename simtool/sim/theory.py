@@ -93,7 +93,7 @@ def expected_duration_s(
     exponent = np.asarray(restart_s) / mtbf
     short = np.minimum(length, LARGEST_EXPONENT)
     hopeless = length + exponent > LARGEST_EXPONENT
-    tries = np.exp(np.minimum(exponent, LARGEST_EXPONENT)) * np.expm1(np.where(hopeless, 1.0, short))
+    tries = np.exp(np.where(hopeless, 0.0, exponent)) * np.expm1(np.where(hopeless, 1.0, short))
     duration = (mtbf + detection_s) * tries * np.asarray(work_s) / interval
     return _plain(np.where(hopeless, np.inf, duration))
 
