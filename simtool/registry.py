@@ -2,7 +2,8 @@
 
 A table knows its package by *name* and imports it on the first look-up, so a low layer can offer
 the names of a high layer without importing it. Plug-ins of other distributions come in through
-the entry-point group of the same name. All tables are defined here, on one screen.
+the entry-point group of the same name. A table stands beside the protocol of its entries: METHODS,
+TARIFFS, SCHEDULERS, ALGORITHMS, TOPOLOGIES.
 """
 
 from __future__ import annotations
