@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated, cast
@@ -60,6 +61,8 @@ def simtool(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and leave the process with its exit code."""
+    # What a batch scheduler sends unwinds like Ctrl-C, so that nothing is left half-written.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(call(arguments))
 
 

@@ -18,6 +18,8 @@ from simtool.provenance import KINDS, Kind, Sourced
 
 _MEMBERS = ("value", "kind", "source", "date", "spread")
 _MAX_SPREAD = 10.0
+_SMALLEST, _LARGEST = 1e-30, 1e30
+"""Beyond them nothing in this trade lies, and arithmetic overflows."""
 _EXAMPLES = {"s": "24 h", "h": "1 Mh", "W": "700 W", "byte": "80 GB", "token": "300 Gtoken"}
 
 _NUMBER_FIRST = re.compile(r"\s*[-+]?(?:[0-9][0-9_]*\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
@@ -207,7 +209,8 @@ class Quantity:
 
     def _within(self, value: float) -> bool:
         return (
-            (self.above is None or value > self.above)
+            (value == 0 or _SMALLEST <= abs(value) <= _LARGEST)
+            and (self.above is None or value > self.above)
             and (self.minimum is None or value >= self.minimum)
             and (self.maximum is None or value <= self.maximum)
         )

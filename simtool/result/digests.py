@@ -16,6 +16,9 @@ from simtool.config.scenario import Series
 from simtool.profiles.find import ProfileLibrary
 from simtool.signals import list_series
 
+MAX_FILE_BYTES = 2**26
+"""No reader takes a larger file."""
+
 
 def referenced_digests(loaded: LoadedScenario, library: ProfileLibrary) -> dict[str, str]:
     """SHA-256 by ``kind/name`` of the effect, the scale-up network, and the user's own files.
@@ -50,4 +53,7 @@ def _profiles(loaded: LoadedScenario, library: ProfileLibrary) -> Iterator[tuple
 
 
 def _of_file(path: Path) -> str:
+    """Digest of a user's file; empty where it is none or too large: its own reader says so."""
+    if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+        return ""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simtool.config.scenario import Reliability
+from simtool.errors import InfeasibleError
 from simtool.ledger import Pattern, Share
 from simtool.machine.machine import StatePower
 from simtool.provenance import Derived, Input, Sourced
@@ -17,6 +18,10 @@ from simtool.units import SECONDS_PER_DAY
 CHECKPOINT_BYTES_PER_PARAMETER = 14.0
 """Master weights and two Adam moments in fp32 (12) and the working copy (2); BLOOM's 2.3 TB for 176 G
 weights are 13."""
+
+
+MAX_CHECKPOINTS = 150_000
+"""Of one run; Llama 3.1 405B has some 5,000."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,7 @@ def build_plan(prepared: Prepared) -> Plan:
     stall_s = float(stall) if stall is not None else write_s
     asynchronous = scenario.reliability.checkpoint.kind == "asynchronous"
     interval = _interval(scenario.reliability, prepared, rate, stall_s if asynchronous else write_s)
+    _bounded(job, interval)
     detection = scenario.reliability.detection
     return Plan(
         job=job,
@@ -99,6 +105,18 @@ def build_plan(prepared: Prepared) -> Plan:
         ),
         interval=interval,
     )
+
+
+def _bounded(job: JobPlan, interval: Derived | None) -> None:
+    """Refuse what would take hours and gigabytes to simulate: each checkpoint is an entry of the ledger."""
+    work_s = sum(phase.num_steps * phase.step_time_s for phase in job.phases)
+    if interval is not None and work_s / interval.value > MAX_CHECKPOINTS:
+        raise InfeasibleError(
+            "number of checkpoints",
+            f"{work_s / SECONDS_PER_DAY:.4g} days of training with a checkpoint every {interval.value:.4g} s "
+            f"are more than {MAX_CHECKPOINTS:,}",
+            ["fewer tokens, more nodes, or a longer reliability.checkpoint.interval"],
+        )
 
 
 def _training(name: str, estimate: StepEstimate) -> Pattern:

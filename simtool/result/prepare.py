@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 import numpy as np
 
+from simtool.account.site import site_signals
 from simtool.config.load import LoadedScenario, load_document
 from simtool.config.scenario import Layout, MethodUse, Scenario
 from simtool.config.validate import validate
@@ -31,6 +32,7 @@ from simtool.workload.preset import ModelPreset
 from simtool.workload.transformer import Transformer
 
 NUM_ALTERNATIVES = 3
+MAX_NODES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,7 @@ def prepare(
     """
     scenario = loaded.scenario
     notes: list[str] = []
+    _bounded(loaded)
     model, model_source, digests = _model(loaded, library)
     machine = build_machine(
         library,
@@ -130,6 +133,7 @@ def prepare(
     ):
         digests[f"{kind}/{name}"] = library.digest(kind, name)
     digests |= referenced_digests(loaded, library)
+    site_signals(scenario.site, 0.0, loaded.path.parent)  # what the start alone shows to be wrong
     return Prepared(
         loaded=loaded,
         job=job,
@@ -142,6 +146,19 @@ def prepare(
         notes=tuple(notes),
         profile_digests=digests,
     )
+
+
+def _bounded(loaded: LoadedScenario) -> None:
+    """Refuse clusters beyond anything that will be built, before they cost time and memory here."""
+    cluster = loaded.scenario.cluster
+    for field, number in (("num_nodes", cluster.num_nodes), ("spare_nodes", cluster.spare_nodes)):
+        if number > MAX_NODES:
+            place = loaded.locate(f"cluster.{field}")
+            found, allowed = (
+                f"found {number:.4g}" if number < 10**300 else "found too many",
+                f"at most {MAX_NODES:,}",
+            )
+            raise InputError(Problem(place, f"cluster.{field}", found, allowed, "write a smaller number"))
 
 
 def _model(loaded: LoadedScenario, library: ProfileLibrary) -> tuple[Transformer, str, dict[str, str]]:

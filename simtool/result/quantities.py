@@ -149,8 +149,9 @@ def _utilisation(prepared: Prepared, step: Derived, num_devices: Derived) -> tup
             name="mfu",
             value=model / available,
             unit="",
-            formula="model FLOP (6 N + 12 L a s per token, full attention, no recomputation, less what a "
-            "method skips) / (step_time x num_devices x dense peak)",
+            formula="model FLOP (per token 6 x weights without the input embedding + 12 x layers x attention "
+            "width x sequence, full attention, no recomputation, less what a method skips) "
+            "/ (step_time x num_devices x dense peak)",
             inputs=(step, num_devices, peak),
         ),
         Derived(

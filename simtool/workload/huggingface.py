@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from simtool.errors import InputError, Problem, did_you_mean
 from simtool.workload.transformer import Transformer
 
@@ -26,6 +28,8 @@ def read_config(path: Path) -> Transformer:
         InputError: not a JSON object, an architecture that is not covered, or a field that is missing.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise _error(path, "", "found a device or pipe", "give a model's config.json")
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise _error(
                 path, "", f"found a file above {MAX_CONFIG_BYTES} bytes", "give a model's config.json"
@@ -38,7 +42,7 @@ def read_config(path: Path) -> Transformer:
     if not isinstance(config, dict):
         raise _error(path, "", "found no JSON object", "give a model's config.json")
     model_type = config.get("model_type")
-    if model_type not in _READERS:
+    if not isinstance(model_type, str) or model_type not in _READERS:
         hint = did_you_mean(str(model_type), _READERS)
         raise _error(
             path, "model_type", f"found {model_type!r}, which is not a dense decoder known here", hint
@@ -48,6 +52,14 @@ def read_config(path: Path) -> Transformer:
         return Transformer.model_validate(_READERS[model_type](config))
     except KeyError as error:
         raise _error(path, str(error.args[0]), "is missing", "add it") from None
+    except ValidationError as error:
+        flaws = [
+            Problem(
+                str(path), ".".join(map(str, flaw["loc"])), f"found {flaw['input']!r}"[:80], "", flaw["msg"]
+            )
+            for flaw in error.errors()
+        ]
+        raise InputError(flaws) from None
     except (ValueError, TypeError) as error:
         raise _error(path, "", f"does not describe a transformer ({error})", "check its numbers") from None
 
@@ -113,7 +125,7 @@ def _gated(c: Fields, **biases: bool) -> Fields:
     return {
         **_common(c),
         "ffn_hidden_size": c["intermediate_size"],
-        "num_kv_heads": c.get("num_key_value_heads") or c["num_attention_heads"],
+        "num_kv_heads": c.get("num_key_value_heads"),
         "head_dim": c.get("head_dim"),
         "mlp": "swiglu",
         "positions": "rotary",

@@ -212,3 +212,20 @@ def test_a_power_cap_trades_time_for_energy():
     )
     assert capped.value("step_time_s") > plain.value("step_time_s")
     assert capped.value("energy_accelerator_j") < plain.value("energy_accelerator_j")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (f"cluster.num_nodes={'9' * 40}", InputError),
+        ("cluster.spare_nodes=1000000000", InputError),
+        ("workload.tokens=1e18 token", InfeasibleError),
+        ("site.price=1e300 USD/kWh", InputError),
+        ("economics.lifetime=1e-300 s", InputError),
+        ("site.price={series: price-ercott}", InputError),
+        ("site.price={series: /dev/zero}", InputError),
+    ],
+)
+def test_what_would_take_for_ever_or_overflow_is_refused_at_once(change, error):
+    with pytest.raises(error):
+        run("quickstart", [change])
