@@ -133,7 +133,7 @@ def prepare(
     ):
         digests[f"{kind}/{name}"] = library.digest(kind, name)
     digests |= referenced_digests(loaded, library)
-    site_signals(scenario.site, 0.0, loaded.path.parent)  # what the start alone shows to be wrong
+    site_signals(scenario.site, float(plain.step_time_s), loaded.path.parent)  # wrong from the first step on
     return Prepared(
         loaded=loaded,
         job=job,
