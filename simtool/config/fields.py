@@ -209,7 +209,8 @@ class Quantity:
 
     def _within(self, value: float) -> bool:
         return (
-            (value == 0 or _SMALLEST <= abs(value) <= _LARGEST)
+            abs(value) <= _LARGEST
+            and (self.above is None or abs(value) >= _SMALLEST)  # elsewhere tiny is as good as zero
             and (self.above is None or value > self.above)
             and (self.minimum is None or value >= self.minimum)
             and (self.maximum is None or value <= self.maximum)

@@ -123,7 +123,7 @@ numbers = st.builds(
 )
 
 
-@pytest.mark.parametrize("written", ["1e300 s", "1e-300 s", "1e31 s"])
+@pytest.mark.parametrize("written", ["1e300 s", "1e31 s"])
 def test_sizes_beyond_any_use_are_refused(written: str) -> None:
     with pytest.raises(ValidationError, match="found"):
         read("duration", written)
