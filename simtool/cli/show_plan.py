@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def show(chosen: Target, out: Path, *, as_json: bool) -> None:
     """Print the plan of a scenario; nothing is simulated or written."""
-    from simtool.result.folder import is_run_folder, run_folder
+    from simtool.result.folder import is_whole, run_folder
     from simtool.result.prepare import prepare
 
     prepared = prepare(chosen.loaded, chosen.library)
     known = prepared.profile_digests
     folder = run_folder(out, prepared.scenario, known, chosen.seeds)
-    plan = describe(prepared) | {"folder": str(folder), "exists": is_run_folder(folder)}
+    plan = describe(prepared) | {"folder": str(folder), "exists": is_whole(folder)}
     if as_json:
         console.say_json(plan)
         return
@@ -49,7 +49,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
     memory = prepared.plain.memory
     parts = ("weights", "gradients", "optimizer", "activations", "workspace", "total", "capacity")
     work_s = sum(phase.num_steps * float(phase.estimate.step_time_s) for phase in prepared.phases)
-    first = prepared.phases[0].estimate
+    first = prepared.phases[-1].estimate
     return {
         "scenario": prepared.scenario.name,
         "accelerator": prepared.scenario.cluster.accelerator,

@@ -7,6 +7,7 @@ scenario, written long it names its own kind and source. A scenario never change
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -43,6 +44,26 @@ FailureRate = Annotated[Sourced, Quantity("")]
 AcceleratorHours = Annotated[Sourced, Quantity("h", above=0)]
 
 
+class BatchStage(Strict):
+    """Training at one batch, up to some number of tokens."""
+
+    until: Annotated[Sourced, Quantity("token", above=0)]
+    """Tokens since the start at which the next stage begins."""
+    global_batch: Count
+    """Sequences in one step."""
+
+
+class BatchRamp(Strict):
+    """A batch that grows in equal steps up to ``workload.global_batch``, as Megatron's ramp-up does."""
+
+    start: Count
+    """Sequences in the first step."""
+    increment: Count
+    """Sequences that every stretch adds."""
+    over: Tokens
+    """Tokens after which the full batch is reached."""
+
+
 class Workload(Strict):
     """What is trained."""
 
@@ -55,6 +76,8 @@ class Workload(Strict):
     global_batch: GlobalBatch
     """Sequences in one step; or a quantity in tokens, which is a target: the step then takes the
     nearest multiple of dp x micro-batch sequences."""
+    batch_ramp: BatchRamp | tuple[BatchStage, ...] | None = None
+    """Smaller batches at the start: a linear ramp, or stages one after the other; then `global_batch`."""
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     recompute: Literal["none", "selective", "full"] = "none"
     """Activation recomputation: nothing, the attention core, or every layer."""
@@ -71,6 +94,27 @@ class Workload(Strict):
         if self.tokens.value < per_step:
             found = f"found {self.tokens.value:g} tokens in all, less than the {per_step:g} of one step"
             raise refusal(Complaint(found=found, mend="raise it, or lower global_batch", member="tokens"))
+        return self
+
+    @model_validator(mode="after")
+    def _ramp_rises_within_training(self) -> Workload:
+        ramp = self.batch_ramp
+        if ramp is None:
+            return self
+        ends = [ramp.over.value] if isinstance(ramp, BatchRamp) else [stage.until.value for stage in ramp]
+        if not all(before < after for before, after in pairwise([0.0, *ends, self.tokens.value])):
+            found = f"found ends at {', '.join(f'{end:g}' for end in ends)} of {self.tokens.value:g} tokens"
+            mend = "let every stage end later than the one before, and the last one before the tokens do"
+            raise refusal(Complaint(found=found, mend=mend, member="batch_ramp"))
+        if (
+            isinstance(ramp, BatchRamp)
+            and isinstance(self.global_batch, int)
+            and ramp.start >= self.global_batch
+        ):
+            found = f"found a start of {ramp.start}, not below global_batch {self.global_batch}"
+            raise refusal(
+                Complaint(found=found, mend="lower start, or leave the ramp out", member="batch_ramp")
+            )
         return self
 
 

@@ -26,6 +26,7 @@ from simtool.config.fields import (
 )
 from simtool.config.refusals import Complaint
 from simtool.errors import did_you_mean
+from simtool.profiles.accuracy import Accuracy
 from simtool.profiles.curves import Basis, Efficiency
 from simtool.profiles.section import Count, Names, Profile, Section
 from simtool.provenance import Sourced
@@ -304,6 +305,8 @@ class Software(Profile):
     """Host work once a step."""
     straggler: Fraction
     """Step time grows by this share with every doubling of the number of nodes."""
+    gradient_exchange: Literal["reduce_scatter", "all_reduce"] = "reduce_scatter"
+    """How gradients travel where the optimizer's state is split (ZeRO 1): every rank gets its part, or all."""
     gradient_sum: Literal["fused", "separate"]
     """How gradients of micro-batches are added up in fp32: inside the product that makes them, or in a
     pass of its own over them."""
@@ -312,6 +315,8 @@ class Software(Profile):
     """Flash-attention time over the accelerator's curve, by architecture, ``default`` otherwise."""
     seen: Names = ()
     """Architectures on which this profile was fitted; elsewhere it is a transfer."""
+    accuracy: Accuracy | None = None
+    """Where published runs were compared with its predictions."""
 
     def complaints(self) -> Iterator[Complaint]:
         """No ratio for an architecture that is not listed."""

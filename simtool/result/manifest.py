@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
@@ -69,6 +70,7 @@ def manifest(result: Result, *, command: str, seeds: int = 1) -> dict[str, Any]:
         "setup": set_up(result),
         "memory_bytes": memory(result),
         "method": method(result),
+        "software": None if result.software is None else asdict(result.software),
         "notes": list(result.notes),
         "files": dict(FILES),
         "optional": dict(OPTIONAL),
@@ -100,7 +102,7 @@ def set_up(result: Result) -> dict[str, Any]:
 
 def memory(result: Result) -> dict[str, float]:
     """Bytes on the fullest accelerator, by part, with the capacity."""
-    need = result.phases[0].estimate.memory
+    need = result.phases[-1].estimate.memory
     parts = ("weights", "gradients", "optimizer", "activations", "workspace", "total", "capacity")
     return {part: float(getattr(need, f"{part}_bytes")) for part in parts}
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
 
-from simtool.account.site import site_signals
 from simtool.config.load import LoadedScenario, load_document
 from simtool.config.scenario import Layout, MethodUse, Scenario
 from simtool.config.validate import validate
@@ -24,8 +22,10 @@ from simtool.methods.rewrite import METHODS
 from simtool.profiles.find import ProfileLibrary
 from simtool.result.digests import referenced_digests
 from simtool.result.result import PhaseEstimate
+from simtool.result.site import located_signals
+from simtool.result.stretches import check_ramp, stretches
 from simtool.step.estimate import StepEstimate
-from simtool.step.step import Job, MethodPhase, estimate_step
+from simtool.step.step import Job, estimate_step
 from simtool.units import display
 from simtool.workload.huggingface import read_config
 from simtool.workload.preset import ModelPreset
@@ -122,6 +122,7 @@ def prepare(
     machine.device.peak_flop_per_s(job.precision)
     effect = _effect(loaded, library) if with_method else None
     executed = layouts or _layout(loaded, job, machine, notes)
+    check_ramp(loaded, executed)
     plain = estimate_step(job, executed, machine)
     if not bool(plain.memory.fits):
         raise _does_not_fit(loaded, job, machine, executed, plain)
@@ -133,7 +134,7 @@ def prepare(
     ):
         digests[f"{kind}/{name}"] = library.digest(kind, name)
     digests |= referenced_digests(loaded, library)
-    site_signals(scenario.site, float(plain.step_time_s), loaded.path.parent)  # wrong from the first step on
+    located_signals(loaded, float(plain.step_time_s))  # wrong from the first step on
     return Prepared(
         loaded=loaded,
         job=job,
@@ -142,7 +143,7 @@ def prepare(
         layouts=executed,
         effect=effect,
         plain=plain,
-        phases=_phases(scenario, job, executed, machine, effect, plain),
+        phases=stretches(scenario, job, executed, machine, effect, plain),
         notes=tuple(notes),
         profile_digests=digests,
     )
@@ -241,28 +242,6 @@ def _overridden(effect: Effect, use: MethodUse) -> Effect:
             "evidence": use.evidence or ("assumed" if changes or use.steps_frac else effect.evidence),
         }
     )
-
-
-def _phases(
-    scenario: Scenario,
-    job: Job,
-    layouts: Layouts,
-    machine: Machine,
-    effect: Effect | None,
-    plain: StepEstimate,
-) -> tuple[PhaseEstimate, ...]:
-    steps_frac = 1.0 if effect is None else effect.steps_frac.value
-    num_steps = max(1, math.ceil(float(scenario.workload.tokens) / float(plain.tokens_per_step) * steps_frac))
-    if effect is None:
-        return (PhaseEstimate(progress=(0.0, 1.0), num_steps=num_steps, estimate=plain),)
-    phases = []
-    for stretch in effect.phases:
-        begin, end = (round(edge * num_steps) for edge in stretch.progress)
-        if end > begin:
-            method = MethodPhase(method=effect.method, effect=stretch)
-            estimate = estimate_step(job, layouts, machine, method)
-            phases.append(PhaseEstimate(progress=stretch.progress, num_steps=end - begin, estimate=estimate))
-    return tuple(phases)
 
 
 def _layout(loaded: LoadedScenario, job: Job, machine: Machine, notes: list[str]) -> Layouts:

@@ -43,6 +43,7 @@ def communication(
     *,
     seq_len: int,
     precision: str,
+    gradient_exchange: str,
 ) -> Communication:
     """All communication of one rank, by group.
 
@@ -68,11 +69,9 @@ def communication(
 
     sharded = np.asarray(layouts.zero)
     gradient = GRADIENT_BYTES[precision]
-    step = np.where(
-        sharded >= 1,
-        data("reduce_scatter", gradient) + data("all_gather", size),
-        data("all_reduce", gradient),
-    )
+    reduced = data("all_reduce", gradient)
+    split_first = data("reduce_scatter", gradient) if gradient_exchange == "reduce_scatter" else reduced
+    step = np.where(sharded >= 1, split_first + data("all_gather", size), reduced)
     gather = 2.0 * data("all_gather", size) + data("reduce_scatter", SHARDED_GRADIENT_BYTES[precision])
     same_node = np.asarray(tp * dp < domain)
     hop = collective_time_s("point_to_point", activations / tp, 2.0, np.where(same_node, 2.0, 1.0), fabric)

@@ -61,7 +61,13 @@ def estimate_step(
     device = price(shard(graph, job.model, layouts), machine.device)
     fullest = np.maximum.reduce(np.broadcast_arrays(*parameters_on(job.model, layouts)))
     messages = communication(
-        job.model, layouts, fullest, machine.fabric, seq_len=job.seq_len, precision=job.precision
+        job.model,
+        layouts,
+        fullest,
+        machine.fabric,
+        seq_len=job.seq_len,
+        precision=job.precision,
+        gradient_exchange=machine.software.gradient_exchange,
     )
     seconds = step_parts(
         job.model,
