@@ -18,7 +18,7 @@ from tests.house.tree import ROOT, fenced_blocks
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PINS = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
 PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[0-9][A-Za-z0-9.!+]*")
-PINNED_EXTRAS = ("test", "dev")
+PINNED_EXTRAS = ("engine", "test", "dev")
 """What the guards install; the other extras are chosen by the user."""
 
 

@@ -1,0 +1,440 @@
+"""The loop: plan, load, forward, backward, update, until the budget is used.
+
+It knows no method by name. What a method wants done stands in the plan; what it wants to know it
+gets from the result of the step; what it costs is booked by `work`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simtool.engine.budget import Budget, Progress, Schedule
+from simtool.engine.clock import clock_for
+from simtool.engine.costs import CostTable
+from simtool.engine.method import Method, StepResult, check_methods
+from simtool.engine.optimizer import build_optimizers, set_learning_rate
+from simtool.engine.order import Order
+from simtool.engine.parallel import Alone, Parallel
+from simtool.engine.plan import IntArray, StepPlan
+from simtool.engine.task import Batch, Recipe, Task
+from simtool.engine.watch import EnergyMeter, Nobody, Recorder
+from simtool.engine.work import Work
+from simtool.errors import InputError, Problem
+
+Status = Literal["finished", "diverged", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """Everything that is not task or method."""
+
+    budget: Budget
+    seed: int = 0
+    recipe: Recipe | None = None
+    """Instead of the task's own."""
+    precision: str = "float32"
+    compile: bool = False
+    device: str = "cpu"
+    num_evaluations: int = 4
+    """Evaluations on the validation part, evenly over progress, the last one at the end."""
+    floor: float = 0.01
+
+    def fingerprint(self, task: Task, methods: Sequence[Method]) -> dict[str, Any]:
+        """What two runs must share so that one can continue the other."""
+        return {
+            "task": task.describe(),
+            "methods": [method.name for method in methods],
+            "settings": [vars_of(method) for method in methods],
+            "budget": str(self.budget),
+            "seed": self.seed,
+            "recipe": repr(self.recipe or task.recipe),
+            "precision": self.precision,
+        }
+
+
+def vars_of(method: Method) -> str:
+    """The settings of a method as text, the same for equal settings."""
+    return str(getattr(method, "settings", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """What a run came to."""
+
+    status: Status
+    progress: Progress
+    quality: Mapping[str, float]
+    """Of the test part, after the last step; empty if the run diverged."""
+    validation: Mapping[str, float]
+    costs: CostTable
+    energy_kind: str
+    """``"measured"``, ``"modelled"`` or ``"none"``."""
+    reason: str = ""
+    steps: Mapping[str, int] = field(default_factory=dict)
+    """Steps by signature."""
+
+
+class Trainer:
+    """One run of one task with some methods.
+
+    Raises:
+        InputError: if the methods do not fit the task or each other, or the batch exceeds the data.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        methods: Sequence[Method],
+        settings: RunSettings,
+        *,
+        recorder: Recorder | None = None,
+        meter: EnergyMeter | None = None,
+        parallel: Parallel | None = None,
+    ) -> None:
+        check_methods(methods, task)
+        self.task, self.methods, self.settings = task, tuple(methods), settings
+        self.recipe = settings.recipe or task.recipe
+        self.recorder: Recorder = recorder or Nobody()
+        self.meter, self.parallel = meter, parallel or Alone()
+        _check_sizes(task, self.recipe, settings.budget, self.parallel.world)
+        self.device = torch.device(settings.device)
+        torch.manual_seed(settings.seed)
+        self.model = task.build(settings.seed).to(self.device)
+        self.parallel.place(self.model)
+        self.work = Work(
+            task=task, model=self.model, seed=settings.seed, device=self.device, clock=clock_for(self.device)
+        )
+        self.schedule = Schedule(warmup_frac=self.recipe.warmup_frac, floor=settings.floor)
+        self.order = Order(self.work, self.methods)
+        self.num_steps = self.num_seen = self.num_evaluated = 0
+        self.energy_before_j = 0.0
+        self.is_set_up = False
+        self._energy_mark_j = 0.0
+        self._prepared: tuple[Any, ...] = ()
+        self._told: set[str] = set()
+        self._module: Any = self.model
+        self._watches = any(method.watches_samples for method in self.methods)
+
+    # ------------------------------------------------------------------------------------- the loop
+
+    def run(self, checkpoints: Any = None) -> RunOutcome:
+        """Train until the budget is used, the loss diverges, or the user interrupts.
+
+        Args:
+            checkpoints: a `checkpoint.CheckpointStore`, or None to keep none.
+        """
+        status: Status = "finished"
+        reason = ""
+        self.set_up()
+        if checkpoints is not None:
+            checkpoints.resume(self)
+        if self.meter is not None:
+            self._energy_mark_j = self.meter.energy_j()
+        self.recorder.event("start", {"progress": self.progress().frac, "step": self.num_steps})
+        try:
+            while (progress := self.progress()).frac < 1.0:
+                self._evaluate_if_due(progress)
+                loss = self.step(progress)
+                if not math.isfinite(loss):
+                    status, reason = "diverged", f"the loss became {loss} in step {self.num_steps}"
+                    break
+                if checkpoints is not None:
+                    checkpoints.save_if_due(self)
+        except KeyboardInterrupt:
+            status, reason = "interrupted", "interrupted by the user"
+            if checkpoints is not None:
+                checkpoints.save(self)
+        return self._finish(status, reason)
+
+    def set_up(self) -> None:
+        """Optimizers and everything that methods do before the first step; once."""
+        if self.is_set_up:
+            return
+        for method in self.methods:
+            method.setup(self.work)
+        self.work.optimizers = build_optimizers(self.model, self.methods, self.recipe, self.device)
+        self.is_set_up = True
+
+    def progress(self) -> Progress:
+        """How far the run is; the same on every rank."""
+        costs, budget = self.work.costs, self.settings.budget
+        flop, duration_s, energy_j = costs.flop(), costs.duration_s(), self.energy_j()
+        used = {"samples": float(self.num_seen), "flop": flop, "seconds": duration_s, "joules": energy_j}
+        frac = self.parallel.agreed(used[budget.unit] / budget.amount)
+        return Progress(
+            frac=frac,
+            step=self.num_steps,
+            epoch=max(0, self.order.epoch),
+            num_samples=self.num_seen,
+            flop=flop,
+            duration_s=duration_s,
+            energy_j=energy_j,
+        )
+
+    def energy_j(self) -> float:
+        """Energy charged to training so far, or 0 without a meter [J]."""
+        if self.meter is None:
+            return 0.0
+        return self.energy_before_j + self.meter.energy_j() - self._energy_mark_j
+
+    def step(self, progress: Progress) -> float:
+        """One step at this progress; returns the loss."""
+        for method in self.methods:
+            method.boundary(self.work, progress)
+        plan = self.plan(progress)
+        signature = plan.signature()
+        self._make_ready(plan)
+        factor = self.schedule.factor(progress.frac)
+        set_learning_rate(self.work.optimizers, factor)
+        with self.recorder.sampling(self.num_steps, signature), self.work.step(signature):
+            batch, losses, loss = self._forward_backward(plan, progress)
+            self._update(plan)
+        if signature not in self._told:  # also once after a resume, where the counts come from the checkpoint
+            self._told.add(signature)
+            self.recorder.signature(plan, self.work.costs.by_signature[signature])
+        self.num_steps += 1
+        self.num_seen += plan.num_samples
+        after = self.progress()
+        row_losses = _row_means(losses, batch).double().cpu().numpy() if self._watches else np.empty(0)
+        value = self.parallel.agreed(float(loss))
+        result = StepResult(
+            plan=plan,
+            progress=after,
+            learning_rate=self.recipe.learning_rate * factor,
+            loss=value,
+            row_losses=row_losses,
+            row_indices=batch.indices,
+        )
+        result = self.parallel.gathered(result) if self._watches else result
+        for method in self.methods:
+            method.observe(self.work, result)
+        self.recorder.step(
+            {
+                "step": after.step,
+                "signature": signature,
+                "num_samples": after.num_samples,
+                "progress_frac": after.frac,
+                "learning_rate": result.learning_rate,
+                "loss": value,
+                "duration_s": sum(self.work.last_step_s.values()),
+                **{f"{phase}_s": duration_s for phase, duration_s in self.work.last_step_s.items()},
+                "flop": after.flop - progress.flop,
+                "energy_j": after.energy_j,
+            }
+        )
+        return value
+
+    def plan(self, progress: Progress) -> StepPlan:
+        """The plan of the next step: what the methods leave of a whole step, and its samples."""
+        plan = StepPlan(num_samples=self.recipe.batch_size, precision=self.settings.precision)
+        for method in self.methods:
+            plan = method.plan(progress, plan)
+        indices, weights = self.order.next(plan.num_samples)
+        if plan.weights is not None:
+            weights = plan.weights if weights is None else weights * plan.weights
+        return plan.changed(indices=indices, weights=weights)
+
+    def _make_ready(self, plan: StepPlan) -> None:
+        """Gradients, modes and wrappers for what this plan trains; only when that changes."""
+        key = (plan.frozen, plan.update, plan.active)
+        if key == self._prepared:
+            return
+        self.model.prepare(plan)
+        self._module = self.parallel.wrap(self.model, plan)
+        if self.settings.compile:
+            self._module = torch.compile(self._module)
+        self._prepared = key
+
+    def _forward_backward(self, plan: StepPlan, progress: Progress) -> tuple[Batch, Tensor, Tensor]:
+        work, mine = self.work, self.parallel.share(plan)
+        with work.phase("data"):
+            generator = work.generator("augment", self.num_steps)
+            batch = self.task.batch(_indices(mine), plan.size, generator).to(self.device)
+            batch = _weighted(batch, mine)
+            kept = _kept_tokens(plan, batch, work, self.num_steps, self.device)
+        for method in self.methods:
+            batch = method.batch(work, plan, batch)
+        precise = (
+            torch.autocast(self.device.type, torch.bfloat16)
+            if plan.precision == "bfloat16"
+            else nullcontext()
+        )
+        with work.phase("forward"):
+            with precise:
+                outputs = self._module(batch.inputs, plan, kept, batch.extra.get("front"))
+            losses = self.task.loss(outputs.float(), batch)
+            _check_unreduced(losses, batch, self.task)
+            told = losses.detach()
+            for method in self.methods:
+                losses = method.losses(outputs, batch, losses, progress)
+            loss = _reduced(losses, batch)
+        for optimizer in work.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        with work.phase("backward"):
+            loss.backward()
+        return batch, told, loss.detach()
+
+    def _update(self, plan: StepPlan) -> None:
+        with self.work.phase("optimizer"):
+            if self.recipe.clip_norm:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+            for optimizer in self.work.optimizers:
+                optimizer.step()
+
+    # ---------------------------------------------------------------------------- quality and the end
+
+    def evaluate(self, part: Literal["validation", "test"]) -> dict[str, float]:
+        """Quality on a held-out part, booked as evaluation, with the modes of training restored."""
+        before_j = self.meter.energy_j() if self.meter else 0.0
+        with self.work.phase("eval") as model, torch.no_grad():
+            model.eval()
+            quality = self.task.evaluate(model, part)
+        self._prepared = ()
+        if self.meter:
+            self._energy_mark_j += self.meter.energy_j() - before_j
+        self.recorder.evaluation(
+            {"step": self.num_steps, "progress_frac": self.progress().frac, "part": part, **quality}
+        )
+        return quality
+
+    def _evaluate_if_due(self, progress: Progress) -> None:
+        due = (
+            (self.num_evaluated + 1) / self.settings.num_evaluations if self.settings.num_evaluations else 2.0
+        )
+        if due <= progress.frac < 1.0 and due < 1.0:
+            self.num_evaluated += 1
+            self.evaluate("validation")
+
+    def _finish(self, status: Status, reason: str) -> RunOutcome:
+        if self.num_steps == 1 and self.progress().frac > 2.0:
+            _refuse_budget(self.settings.budget, self.progress())
+        validation: dict[str, float] = {}
+        quality: dict[str, float] = {}
+        if status == "finished":
+            for method in self.methods:
+                method.finish(self.work)
+            validation, quality = self.evaluate("validation"), self.evaluate("test")
+        outcome = RunOutcome(
+            status=status,
+            progress=self.progress(),
+            quality=quality,
+            validation=validation,
+            costs=self.work.costs,
+            energy_kind=self.meter.kind if self.meter else "none",
+            reason=reason,
+            steps={name: entry.num_steps for name, entry in self.work.costs.by_signature.items()},
+        )
+        self.recorder.event(
+            status if status != "finished" else "end", {"reason": reason, "step": self.num_steps}
+        )
+        return outcome
+
+
+def _check_sizes(task: Task, recipe: Recipe, budget: Budget, world: int) -> None:
+    problems = []
+    if task.num_samples < 1:
+        problems.append(Problem("task", task.name, "has no training sample", "", "name other data"))
+    elif recipe.batch_size > task.num_samples:
+        problems.append(
+            Problem(
+                "--set batch_size",
+                task.name,
+                f"batch of {recipe.batch_size} exceeds the {task.num_samples} training samples",
+                f"1 to {task.num_samples}",
+                "lower the batch size or name more data",
+            )
+        )
+    if recipe.batch_size % world:
+        problems.append(
+            Problem(
+                "--set batch_size", task.name, f"{recipe.batch_size} is not divisible by {world} processes"
+            )
+        )
+    if budget.unit == "samples" and budget.amount < recipe.batch_size:
+        problems.append(
+            Problem(
+                "--budget",
+                "samples",
+                f"{budget.amount:g} is less than one step of {recipe.batch_size} samples",
+                "",
+                "raise the budget or lower the batch size",
+            )
+        )
+    if problems:
+        raise InputError(problems)
+
+
+def _refuse_budget(budget: Budget, progress: Progress) -> None:
+    raise InputError(
+        Problem(
+            "--budget",
+            budget.unit,
+            f"{budget.amount:g} is less than half of one step, which used {progress.frac * budget.amount:.4g}",
+            "",
+            "raise the budget to at least a few hundred steps",
+        )
+    )
+
+
+def _check_unreduced(losses: Tensor, batch: Batch, task: Task) -> None:
+    rows = len(batch.indices)
+    if losses.ndim == 0 or losses.shape[0] != rows:
+        raise InputError(
+            Problem(
+                "task",
+                f"{task.name}.loss",
+                f"returned shape {tuple(losses.shape)} for {rows} rows",
+                "one loss a row or a token, never reduced",
+                "pass reduction='none' to the loss function",
+            )
+        )
+
+
+def _indices(plan: StepPlan) -> IntArray:
+    if plan.indices is None:
+        raise RuntimeError("the plan of a step has no samples")
+    return plan.indices
+
+
+def _weighted(batch: Batch, plan: StepPlan) -> Batch:
+    """The batch with the weight of each row, where the plan has weights."""
+    if plan.weights is None or plan.indices is None:
+        return batch
+    rows_each = len(batch.indices) // len(plan.indices)
+    weights = torch.as_tensor(np.repeat(plan.weights, rows_each), dtype=torch.float32)
+    batch.extra["weight"] = weights.to(batch.inputs.device)
+    return batch
+
+
+def _kept_tokens(plan: StepPlan, batch: Batch, work: Work, step: int, device: torch.device) -> Tensor | None:
+    if plan.tokens_kept is None:
+        return None
+    length = batch.inputs.shape[1] if plan.size is None else plan.size
+    chosen = work.generator("tokens", step).permutation(length)[: plan.tokens_kept]
+    return torch.as_tensor(np.sort(chosen), device=device)
+
+
+def _row_means(losses: Tensor, batch: Batch) -> Tensor:
+    flat = losses.reshape(len(losses), -1)
+    if batch.mask is None:
+        return flat.mean(1)
+    mask = batch.mask.reshape(len(losses), -1)
+    return (flat * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+def _reduced(losses: Tensor, batch: Batch) -> Tensor:
+    """Mean over what counts, each row times its weight."""
+    flat = losses.reshape(len(losses), -1)
+    weighted = flat * batch.extra["weight"][:, None] if "weight" in batch.extra else flat
+    if batch.mask is None:
+        return weighted.mean()
+    mask = batch.mask.reshape(len(losses), -1)
+    return (weighted * mask).sum() / mask.sum().clamp(min=1)
