@@ -13,8 +13,8 @@ Nothing is imported before it is used, so ``import simtool`` costs next to nothi
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # from typing it would take half of the time until the command line has its guard
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path

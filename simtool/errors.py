@@ -23,6 +23,11 @@ EXIT_INPUT = 2
 EXIT_INFEASIBLE = 3
 EXIT_INTERRUPTED = 130
 
+LONGEST_PART = 2000
+"""Letters of one part of a message: a word of megabytes is not shown whole."""
+LONGEST_WORD = 200
+"""No name is longer; comparing would take long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -41,7 +46,10 @@ class Problem:
 
     def __str__(self) -> str:
         head = ": ".join(part for part in (self.where, self.field) if part)
-        tail = "; ".join(part for part in (self.found, self.allowed, self.mend) if part)
+        parts = (self.found, self.allowed, self.mend)
+        tail = "; ".join(
+            part if len(part) <= LONGEST_PART else f"{part[:LONGEST_PART]}..." for part in parts if part
+        )
         return f"{head}: {tail}" if head else tail
 
 
@@ -100,7 +108,7 @@ def did_you_mean(word: str, known: Iterable[str], num_shown: int = 12) -> str:
     "did you mean 'h100-sxm'?"
     """
     names = sorted(known)
-    near = get_close_matches(word, names, n=3, cutoff=0.6)
+    near = get_close_matches(word, names, n=3, cutoff=0.6) if len(word) <= LONGEST_WORD else []
     if near:
         return f"did you mean {' or '.join(repr(name) for name in near)}?"
     shown = ", ".join(names[:num_shown]) + (", ..." if len(names) > num_shown else "")

@@ -32,8 +32,18 @@ class Hardware:
         return self.node.num_accelerators if self.node is not None else 1
 
 
+NEED_POWER = ("electricity", "facility")
+"""Lines of the bill of owned hardware that cannot be written while no power is known: what is drawn, and the
+building, which is priced by the watt."""
+
+
 def own_cost(
-    ledger: Ledger, own: Own, hardware: Hardware, *, it_capacity_w: float | None = None
+    ledger: Ledger,
+    own: Own,
+    hardware: Hardware,
+    *,
+    it_capacity_w: float | None = None,
+    knows_power: bool = True,
 ) -> tuple[CostLine, ...]:
     """Lines ``hardware``, ``facility`` and ``maintenance``.
 
@@ -42,6 +52,7 @@ def own_cost(
         own: prices, lifetimes and rates of the scenario.
         hardware: profiles, for prices that the scenario leaves to them.
         it_capacity_w: IT power that the building was made for; the highest of the run if not given.
+        knows_power: False where the ledger holds no power of the accelerators: then without ``facility``.
 
     Raises:
         InputError: neither the scenario nor a profile states a price.
@@ -58,7 +69,7 @@ def own_cost(
     )
     return (
         _hardware_line(ledger, own, hours, shared),
-        _facility_line(ledger, own, hours, known, it_capacity_w),
+        *((_facility_line(ledger, own, hours, known, it_capacity_w),) if knows_power else ()),
         _maintenance_line(ledger, own, hours, shared),
     )
 

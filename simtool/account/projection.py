@@ -30,6 +30,8 @@ TRENDS = ("rental_price", "electricity_price", "carbon_intensity", "hardware_eff
 MONEY_TRENDS = ("rental_price", "electricity_price")
 """Trends of prices, which inflation is part of."""
 INFLATION = "inflation"
+MAX_YEARS = 200
+"""Yearly trends carried further say nothing, and leave the range of floats."""
 NUM_DRAWS = 4096
 """Stratified: the middle of each of as many equally likely slices of every trend."""
 
@@ -89,7 +91,7 @@ def project_start_year(
         seed: of the draws that pair the trends.
 
     Raises:
-        InputError: an unknown trend, or inflation is needed and not given.
+        InputError: an unknown trend, years too far away, or inflation is needed and not given.
     """
     for name in trends:
         if name not in TRENDS:
@@ -108,6 +110,10 @@ def project_start_year(
         sign = -1.0 if trend_money == "nominal" else 1.0
         rates |= {name: rates[name] + sign * inflation for name in MONEY_TRENDS if name in rates}
     at = np.atleast_1d(np.asarray(years, dtype=np.float64))
+    if np.abs(at - base_year).max(initial=0.0) > MAX_YEARS:
+        found = f"prices of {base_year:g} would be carried to {at[np.argmax(np.abs(at - base_year))]:g}"
+        mend = "move site.start or economics.money.year, or leave this figure out with --only"
+        raise InputError(Problem("", "projection", found, f"allowed: {MAX_YEARS} years", mend))
     total = np.zeros((NUM_DRAWS, at.size))
     for line in lines:
         rate = sum((rates[name] for name in trends_of(line) if name in rates), np.zeros(NUM_DRAWS))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 from simtool.config.scenario import Series, Site
+from simtool.errors import InputError, Problem
 from simtool.provenance import Sourced
 from simtool.signals import Basis, Signal, find_series
+from simtool.units import SECONDS_PER_YEAR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,20 @@ def _signal(
         field=field,
         folder=folder,
         repeat=written.repeat,
-        until=site.start + timedelta(seconds=end_s),
+        until=_end(site, end_s),
     )
     signal.require(0.0, end_s)
     return signal
+
+
+def _end(site: Site, end_s: float) -> datetime:
+    """When the run is over, by the calendar."""
+    try:
+        return site.start + timedelta(seconds=end_s)
+    except OverflowError:
+        years = end_s / SECONDS_PER_YEAR
+        found = (
+            f"found {site.start:%Y-%m-%dT%H:%MZ} and a run of {years:.3g} years, which ends after year 9999"
+        )
+        mend = "begin earlier, or make the run shorter"
+        raise InputError(Problem("", "site.start", found, "", mend)) from None

@@ -156,19 +156,21 @@ def _curve(
         source = ANALYTIC_MEMORY_SOURCE if what == "memory" else ANALYTIC_SOURCE
         spreads = {key: ANALYTIC_SPREADS.get(key, ANALYTIC_SPREAD) for key in analytic}
         return {
-            key: _number(key, x, "assumed", source, spreads[key]) for key, x in analytic.items()
+            key: sourced_number(key, x, "assumed", source, spreads[key]) for key, x in analytic.items()
         }, "analytic"
     fit: Fit = getattr(fits[origin], what)
     table: Table = getattr(MEASURED[origin], what)
     if origin == name:
         numbers = {
-            key: _number(key, x, "calibrated", f"{WORDS[what]} on {name}, {table.source}", fit.spreads[key])
+            key: sourced_number(
+                key, x, "calibrated", f"{WORDS[what]} on {name}, {table.source}", fit.spreads[key]
+            )
             for key, x in fit.values.items()
         }
         return numbers, "measured"
     source = f"taken over from {WORDS[what]} on {origin}, {table.source}"
     numbers = {
-        key: _number(key, x, "assumed", source, max(recipe.distance, fit.spreads[key]))
+        key: sourced_number(key, x, "assumed", source, max(recipe.distance, fit.spreads[key]))
         for key, x in fit.values.items()
     }
     return numbers, "transferred"
@@ -179,7 +181,7 @@ def _backward(name: str, recipe: EfficiencyFile, fits: Mapping[str, DeviceFits],
     ratios = fits[origin].backward if origin else None
     table = MEASURED[origin].backward if origin else None
     if ratios is None or table is None:
-        return _number(key, ANALYTIC_BACKWARD[key], "assumed", ANALYTIC_BACKWARD_SOURCE, 0.15)
+        return sourced_number(key, ANALYTIC_BACKWARD[key], "assumed", ANALYTIC_BACKWARD_SOURCE, 0.15)
     value, spread = (
         (ratios.attention, ratios.attention_spread)
         if key == "backward_ratio"
@@ -187,7 +189,9 @@ def _backward(name: str, recipe: EfficiencyFile, fits: Mapping[str, DeviceFits],
     )
     own = origin == name
     source = f"{'' if own else 'taken over from '}{table.source}, median over shapes"
-    return _number(key, value, "calibrated" if own else "assumed", source, max(spread, 0.0 if own else 0.1))
+    return sourced_number(
+        key, value, "calibrated" if own else "assumed", source, max(spread, 0.0 if own else 0.1)
+    )
 
 
 def _training_ratio(
@@ -203,14 +207,14 @@ def _training_ratio(
         device = MEASURED[recipe.gemm or ratio.over].device
         value = restated_ratio(value, over.curve, own, device)
         source += f", over the curve of {ratio.over}; restated over this one"
-    return _number(
+    return sourced_number(
         "training_ratio", value, "assumed" if ratio.is_assumed else "calibrated", source, ratio.spread
     )
 
 
 def _share(share: Share) -> Inline:
     kind: Kind = "assumed" if share.is_assumed else "published"
-    return _number("peak_frac", share.value, kind, share.source, share.spread)
+    return sourced_number("peak_frac", share.value, kind, share.source, share.spread)
 
 
 def _whole_device() -> Inline:
@@ -223,10 +227,10 @@ def _residuals(fit: Fit | None) -> dict[str, Any]:
     if fit is None:
         return {}
     return {
-        "residual_p50": _rounded(fit.training.p50, 2),
-        "residual_p90": _rounded(fit.training.p90, 2),
-        "residual_all_p50": _rounded(fit.everywhere.p50, 2),
-        "residual_all_p90": _rounded(fit.everywhere.p90, 2),
+        "residual_p50": rounded(fit.training.p50, 2),
+        "residual_p90": rounded(fit.training.p90, 2),
+        "residual_all_p50": rounded(fit.everywhere.p50, 2),
+        "residual_all_p90": rounded(fit.everywhere.p90, 2),
         "num_measured": fit.num_measured,
     }
 
@@ -244,11 +248,12 @@ def _comments(efficiency: Mapping[str, Any]) -> dict[Keys, str]:
     }
 
 
-def _number(key: str, value: float, kind: Kind, source: str, spread: float) -> Inline:
-    written: float | str = _rounded(value, 3)
+def sourced_number(key: str, value: float, kind: Kind, source: str, spread: float) -> Inline:
+    """A coefficient as a profile's file has it; latencies in microseconds."""
+    written: float | str = rounded(value, 3)
     if key == "latency":
-        written = f"{_rounded(value * 1e6, 3):g} us"
-    return Inline(value=written, kind=kind, source=source, spread=_rounded(max(spread, BOARD_SPREAD), 2))
+        written = f"{rounded(value * 1e6, 3):g} us"
+    return Inline(value=written, kind=kind, source=source, spread=rounded(max(spread, BOARD_SPREAD), 2))
 
 
 def _plain(written: float | str) -> float:
@@ -256,7 +261,7 @@ def _plain(written: float | str) -> float:
     return float(written.removesuffix(" us")) * 1e-6 if isinstance(written, str) else float(written)
 
 
-def _rounded(value: float, digits: int) -> float:
+def rounded(value: float, digits: int) -> float:
     """Few digits, so that another machine's last bits do not change a file."""
     if value == 0:
         return 0.0

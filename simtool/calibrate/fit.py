@@ -126,8 +126,10 @@ class Fit:
         return SimpleNamespace(**self.values)
 
 
-def fit_gemm(table: KernelTable, device: Device) -> Fit:
-    """Coefficients of `machine.gemm.gemm_time_s`."""
+def fit_gemm(
+    table: KernelTable, device: Device, coefficients: Mapping[str, Coefficient] | None = None
+) -> Fit:
+    """Coefficients of `machine.gemm.gemm_time_s`, from priors of one's own or the usual ones."""
 
     def predict(curve: SimpleNamespace, rows: KernelTable) -> FloatArray:
         time_s = gemm_time_s(
@@ -140,7 +142,7 @@ def fit_gemm(table: KernelTable, device: Device) -> Fit:
         )
         return np.asarray(time_s)
 
-    return fit_curve(table, GEMM, predict)
+    return fit_curve(table, coefficients or GEMM, predict)
 
 
 def fit_attention(table: KernelTable, device: Device) -> Fit:
@@ -167,15 +169,17 @@ def fit_attention(table: KernelTable, device: Device) -> Fit:
     return fit_curve(table, ATTENTION, predict)
 
 
-def fit_memory(table: KernelTable, device: Device) -> Fit:
-    """Coefficients of `machine.memory_bound.memory_time_s`."""
+def fit_memory(
+    table: KernelTable, device: Device, coefficients: Mapping[str, Coefficient] | None = None
+) -> Fit:
+    """Coefficients of `machine.memory_bound.memory_time_s`, from priors of one's own or the usual ones."""
 
     def predict(curve: SimpleNamespace, rows: KernelTable) -> FloatArray:
         moved = np.maximum(rows.columns["num_bytes"] - curve.cached_frac * device.cache_bytes, 0.0)
         time_s = memory_time_s(moved, bandwidth_bytes_per_s=device.bandwidth_bytes_per_s, curve=curve)
         return np.asarray(time_s)
 
-    return fit_curve(table, MEMORY, predict)
+    return fit_curve(table, coefficients or MEMORY, predict)
 
 
 def fit_curve(table: KernelTable, coefficients: Mapping[str, Coefficient], predict: Predict) -> Fit:

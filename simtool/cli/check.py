@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -115,11 +116,22 @@ def _profile(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     from simtool.config.kinds import KINDS
-    from simtool.config.load import load_document, validate
+    from simtool.config.load import validate
+    from simtool.config.yaml12 import load_yaml
+    from simtool.profiles.find import borrowed, load_profile
 
-    document = load_document(path)
-    kind = str(document.data.get("schema")).removeprefix("simtool/").partition("/")[0]
+    kind = _kind(load_yaml(path).data)
+    if kind == "scenario":
+        return None
+    document = load_profile(path)
+    kind = _kind(document.data)
     if kind not in KINDS or kind == "scenario":
         return None
     validate(document, KINDS[kind].load(), {})
-    return {"resolved": "", "what": f" ({kind} profile)"}
+    shipped = borrowed(document)
+    extended = f", extends {', '.join(shipped)} as shipped" if shipped else ""
+    return {"resolved": "", "what": f" ({kind} profile{extended})"}
+
+
+def _kind(data: Mapping[str, Any]) -> str:
+    return str(data.get("schema")).removeprefix("simtool/").partition("/")[0]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from simtool import units
 from simtool.cli import console, options
 from simtool.errors import InputError, Problem
 
@@ -42,7 +43,7 @@ def compare(
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """Compare two or more runs, quantity by quantity, with ratios to the first.
+    """Compare two or more runs: how they differ, and each quantity with its ratio to the first.
 
     Scenarios are run first; their run folders go to OUT.
     """
@@ -63,8 +64,10 @@ def compare(
     rows = compared([(label, answer.summary) for label, answer in zip(labels, answers, strict=True)])
     if as_json:
         folders = {label: str(answer.folder) for label, answer in zip(labels, answers, strict=True)}
-        console.say_json({"runs": folders, "quantities": rows})
+        set_ups = {label: set_up(answer.manifest) for label, answer in zip(labels, answers, strict=True)}
+        console.say_json({"runs": folders, "setup": set_ups, "quantities": rows})
     else:
+        _show_set_ups(labels, [set_up(answer.manifest) for answer in answers])
         _show(labels, rows)
     if figure is not None:
         _draw(figure, labels, answers)
@@ -78,12 +81,62 @@ def compared(runs: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
     rows = []
     for name in names:
         entries = {label: summary[name] for label, summary in runs if name in summary}
-        base = runs[0][1].get(name, {}).get("value")
+        first = runs[0][1].get(name, {})
+        base, lacks = first.get("value"), first.get("lacks")
         values = {label: entry["value"] for label, entry in entries.items()}
-        ratios = {label: value / base if base else None for label, value in values.items()}
+        ratios = {
+            label: entry["value"] / base if base and entry.get("lacks") == lacks else None
+            for label, entry in entries.items()
+        }
         unit = next(iter(entries.values()))["unit"]
-        rows.append({"quantity": name, "unit": unit, "value": values, "ratio": ratios})
+        row = {"quantity": name, "unit": unit, "value": values, "ratio": ratios}
+        if incomplete := {label: entry["lacks"] for label, entry in entries.items() if entry.get("lacks")}:
+            row["lacks"] = incomplete
+        rows.append(row)
     return rows
+
+
+ALWAYS = ("method", "economics")
+"""What is told of the runs even where it is the same."""
+
+
+def set_up(manifest: dict[str, Any]) -> dict[str, str]:
+    """What was run, as words: all that explains why two runs differ."""
+    setup, method, layout = manifest["setup"], manifest["method"], manifest["setup"]["layout"]
+    money = setup["money"]
+    spare = f" + {setup['spare_nodes']} spare" if setup["spare_nodes"] else ""
+    return {
+        "method": "none" if method is None else str(method["profile"]),
+        "economics": str(setup["economics"]),
+        "money": f"{money['kind']} {money['year']} USD",
+        "model": str(setup["model"]),
+        "tokens": units.display(setup["tokens"], "token"),
+        "sequence": f"{setup['seq_len']:,} tokens",
+        "global batch": f"{setup['global_batch']:,} sequences",
+        "precision": f"{setup['precision']}, recompute {setup['recompute']}",
+        "accelerators": f"{setup['num_devices']:,} {setup['accelerator']}",
+        "nodes": f"{setup['num_nodes']:,}{spare}",
+        "layout": f"tp {layout['tp']} pp {layout['pp']} dp {layout['dp']} ZeRO {layout['zero']}",
+        "framework": str(setup["framework"]),
+        "seeds": str(manifest["seeds"]),
+    }
+
+
+def _show_set_ups(labels: list[str], set_ups: list[dict[str, str]]) -> None:
+    """The method and who owns the hardware, and whatever else differs."""
+    names = [name for name in set_ups[0] if name in ALWAYS or len({set_up[name] for set_up in set_ups}) > 1]
+    per_run = max(1, (console.stdout().width - 16) // 24 - 1)
+    for begin in range(1, len(labels), per_run):
+        shown = [0, *range(begin, min(begin + per_run, len(labels)))]
+        headings = ["set-up", *(labels[index] for index in shown)]
+        table = console.table(headings, fold=headings)
+        for name in names:
+            table.add_row(name, *(set_ups[index][name] for index in shown))
+        console.show(table)
+    moneys = {set_up["money"] for set_up in set_ups}
+    if len(moneys) > 1:
+        console.say(f"note: the bills are in {' and '.join(sorted(moneys))}: their ratio mixes moneys")
+        console.line("")
 
 
 def _labels(names: list[str], manifests: list[dict[str, Any]]) -> list[str]:
@@ -104,6 +157,7 @@ def _labels(names: list[str], manifests: list[dict[str, Any]]) -> list[str]:
 def _show(labels: list[str], rows: list[dict[str, Any]]) -> None:
     from simtool.report import words
 
+    known = {row["quantity"]: {"lacks": row.get("lacks")} for row in rows}
     others = labels[1:]
     per_run = max(1, (console.stdout().width - 40) // 24)
     for begin in range(0, len(others), per_run):
@@ -115,7 +169,7 @@ def _show(labels: list[str], rows: list[dict[str, Any]]) -> None:
         for row in rows:
             if row["quantity"] not in words.WORDS and not console.is_verbose():
                 continue
-            cells = [words.label(row["quantity"]), _value(row, labels[0])]
+            cells = [words.row(row["quantity"], known), _value(row, labels[0])]
             for label in shown:
                 ratio = row["ratio"].get(label)
                 cells += [_value(row, label), "" if ratio is None else f"{ratio:.3g}"]

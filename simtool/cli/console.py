@@ -14,7 +14,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,17 +78,21 @@ def line(text: str) -> None:
 def tell(text: str) -> None:
     """One line to stderr, unless -q was given."""
     if not is_quiet():
-        sys.stderr.write(text + "\n")
+        complain(text)
 
 
 def complain(text: str) -> None:
-    """An error to stderr."""
-    sys.stderr.write(text.rstrip("\n") + "\n")
+    """An error to stderr; where nobody reads that, the exit code still tells."""
+    with suppress(OSError):
+        sys.stderr.write(text.rstrip("\n") + "\n")
 
 
 def say_json(content: Mapping[str, Any] | Sequence[Any]) -> None:
-    """One JSON value to stdout."""
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+    """One JSON value to stdout. Paths that are not text are escaped, so that the JSON always is."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        text = json.dumps(content, indent=2, allow_nan=False, default=str)
+    sys.stdout.write(text + "\n")
 
 
 def table(headings: Sequence[str], right: Sequence[str] = (), fold: Sequence[str] = ()) -> Table:
@@ -131,7 +135,16 @@ def show(shown: Table, *, below: bool = True) -> None:
 
 def command_line() -> str:
     """The command as it was typed, for the manifest."""
-    return shlex.join(["simtool", *sys.argv[1:]])
+    return plain(shlex.join(["simtool", *sys.argv[1:]]))
+
+
+def plain(text: str) -> str:
+    r"""Text for a file; bytes of a path that are no text are escaped.
+
+    >>> print(plain("caf\udce9.yaml"))
+    caf\udce9.yaml
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager

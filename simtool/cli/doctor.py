@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,26 +67,33 @@ def doctor(
     if as_json:
         console.say_json(report)
         return
-    table = console.table(["what", "found"], fold=("found",))
-    table.add_row("simtool", f"{report['simtool']} in {report['package']}")
-    table.add_row("python", f"{report['python']} ({report['executable']})")
-    table.add_row("platform", report["platform"])
-    table.add_row("processors", str(report["num_processors"]))
-    table.add_row("devices", ", ".join(report["devices"]) or "no driver of an accelerator was seen")
+    for what, found in _rows(report):
+        console.line(f"{what:<14}  {found}")
+
+
+def _rows(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What was looked at and what was found, a line each: paths are never broken."""
+    yield "what", "found"
+    yield "-" * 14, "-" * 60
+    yield "simtool", f"{report['simtool']} in {report['package']}"
+    yield "python", f"{report['python']} ({report['executable']})"
+    yield "platform", report["platform"]
+    yield "processors", str(report["num_processors"])
+    yield "devices", ", ".join(report["devices"]) or "no driver of an accelerator was seen"
     for folder in report["profile_folders"]:
-        table.add_row("profiles", f"{folder['path']} ({folder['num_accelerators']} accelerators)")
-    table.add_row("scenarios", report["scenarios"])
+        yield "profiles", f"{folder['path']} ({folder['num_accelerators']} accelerators)"
+    yield "scenarios", report["scenarios"]
+    shown = [f"{name} {version}" for name, version in report["needed"].items() if version]
+    for index, line in enumerate(textwrap.wrap(", ".join(shown), 62)):
+        yield "" if index else "libraries", line
     missing = [name for name, version in report["needed"].items() if version is None]
-    shown = ", ".join(f"{name} {version}" for name, version in report["needed"].items() if version)
-    table.add_row("libraries", shown)
     if missing:
-        table.add_row("MISSING", f"{', '.join(missing)}; pip install {DISTRIBUTION}")
+        yield "MISSING", f"{', '.join(missing)}; pip install {DISTRIBUTION}"
     for extra, found in report["extras"].items():
         have = ", ".join(f"{name} {version}" for name, version in found.items() if version)
         lacks = [name for name, version in found.items() if version is None]
         hint = f"lacks {', '.join(lacks)}: pip install '{DISTRIBUTION}[{extra}]'" if lacks else ""
-        table.add_row(f"extra {extra}", "; ".join(part for part in (have, hint) if part))
-    console.show(table, below=False)
+        yield f"extra {extra}", "; ".join(part for part in (have, hint) if part)
 
 
 def examine(library: ProfileLibrary) -> dict[str, Any]:

@@ -56,10 +56,10 @@ def scenario(name: str, overrides: Sequence[str] | None = None, seed: int | None
 
 
 def is_run_folder(name: str) -> bool:
-    """Whether a typed word is the path of a run folder."""
-    from simtool.result.folder import is_run_folder as is_whole
+    """Whether a typed word is the path of a run folder, be it a damaged one."""
+    from simtool.result.saved import is_run_folder as is_one
 
-    return is_whole(Path(name))
+    return is_one(Path(name))
 
 
 def target(
@@ -72,30 +72,30 @@ def target(
     """A scenario by name or path; or that of a run folder, provided that it still gives the same run.
 
     Raises:
-        InputError: profiles or simtool have changed since the run folder was written, so that its
-            numbers would not be repeated; or --set was given for a run folder.
+        InputError: the run folder is damaged; profiles or simtool have changed since it was written, so
+            that its numbers would not be repeated; or --set was given for a run folder.
     """
     found = library(profiles)
     if not is_run_folder(name):
         loaded = scenario(name, overrides, seed)
         return Target(loaded=loaded, library=found, seeds=seeds or 1, folder=None)
     from simtool.config.load import load_scenario
-    from simtool.result.folder import RESOLVED, read_manifest
+    from simtool.result.saved import RESOLVED, check
 
     folder = Path(name)
     if overrides or seed is not None or seeds is not None:
         mend = f"run {folder / RESOLVED} with these options, which gives another run folder"
         raise InputError(Problem(name, "", "found --set, --seed or --seeds with a run folder", "", mend))
-    written = read_manifest(folder)
+    written = check(folder)
     loaded = replace(load_scenario(folder / RESOLVED), path=Path(written["scenario"]["path"]))
     return Target(loaded=loaded, library=found, seeds=int(written["seeds"]), folder=folder)
 
 
 def solve(chosen: Target, progress: Progress | None = None) -> Result:
     """Run the scenario of a target; that of a run folder must give the run that the folder holds."""
-    from simtool.result.folder import read_manifest
     from simtool.result.manifest import run_hash
     from simtool.result.run import run
+    from simtool.result.saved import read_manifest
 
     result = run(chosen.loaded, chosen.library, seeds=chosen.seeds, progress=progress)
     if chosen.folder is not None:
@@ -110,26 +110,48 @@ def solve(chosen: Target, progress: Progress | None = None) -> Result:
 
 
 def answer(chosen: Target, out: Path, *, force: bool, progress: Progress | None = None) -> Answer:
-    """The run folder of a target below `out`: the one that is there, else a new one."""
+    """The run folder of a target below `out`: the one that is there, else a new one.
+
+    Raises:
+        OutputError: it cannot be written, or would take the place of files that simtool did not write.
+    """
     from simtool.result import folder as folders
     from simtool.result.prepare import prepare
 
     here = chosen.folder
-    if here is None and not force and (out / chosen.loaded.scenario.name).is_dir():
+    if here is None and (out / chosen.loaded.scenario.name).is_dir():
         known = prepare(chosen.loaded, chosen.library).profile_digests
         here = folders.run_folder(out, chosen.loaded.scenario, known, chosen.seeds)
-    if here is not None and not force and folders.is_run_folder(here):
+        if force:
+            folders.refuse_foreign(here, figures(here))  # before the work, not after it
+    if here is not None and not force and folders.is_whole(here):
         return _read(here, reused=True)
     result = solve(chosen, progress)
     place = folders.run_folder(out, result.scenario, result.profile_digests, chosen.seeds)
-    reused = folders.is_run_folder(place) and not force
+    reused = folders.is_whole(place) and not force
     written = folders.write_run_folder(
-        result, out, command=console.command_line(), force=force, seeds=chosen.seeds
+        result,
+        out,
+        command=console.command_line(),
+        force=force,
+        seeds=chosen.seeds,
+        figures=figures(place),
     )
     return _read(written, reused=reused)
 
 
+def figures(folder: Path) -> tuple[str, ...]:
+    """Names of the figures that `plot` draws; asked only where a run folder has some."""
+    from simtool.result.saved import FIGURES
+
+    if not (folder / FIGURES).exists():
+        return ()
+    from simtool.report.gallery import PLATES
+
+    return tuple(plate.name for plate in PLATES)
+
+
 def _read(folder: Path, *, reused: bool) -> Answer:
-    from simtool.result.folder import read_manifest, read_summary
+    from simtool.result.saved import read_manifest, read_summary
 
     return Answer(folder=folder, reused=reused, manifest=read_manifest(folder), summary=read_summary(folder))

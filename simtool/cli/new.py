@@ -39,7 +39,7 @@ def new(
         )
     if file.exists() and not force:
         raise OutputError(str(file), "exists already", "choose another name, or use --force")
-    _write(file, KINDS[kind].replace("NAME", _name(file)).replace("FILE", str(file)))
+    _write(file, KINDS[kind].replace("NAME", _name(file)).replace("FILE", console.plain(str(file))))
     if not quiet:
         console.line(f"{file} (now: simtool check {file}; simtool run {file})")
 
@@ -54,13 +54,14 @@ def _name(file: Path) -> str:
 
 
 def _write(file: Path, text: str) -> None:
+    if not file.parent.is_dir():
+        found, mend = f"there is no folder {str(file.parent)!r}", "make it, or choose another place"
+        raise OutputError(str(file), found, mend)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, "utf-8")
         partial.replace(file)
     except OSError as error:
         raise OutputError(str(file), error.strerror or str(error), "choose another place") from error
     finally:
-        if file.parent.is_dir():
-            partial.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)

@@ -54,7 +54,7 @@ def plot(
     """
     console.configure(verbose, quiet)
     from simtool.cli import inputs
-    from simtool.report.gallery import Subject, choose, write_plate
+    from simtool.report.gallery import PLATES, Subject, choose, write_plate
     from simtool.result.folder import FIGURES, write_run_folder
 
     plates = choose(only or [])
@@ -64,7 +64,12 @@ def plot(
         folder = out
         if folder is None:
             base = chosen.folder or write_run_folder(
-                result, Path("out"), command=console.command_line(), force=force, seeds=chosen.seeds
+                result,
+                Path("out"),
+                command=console.command_line(),
+                force=force,
+                seeds=chosen.seeds,
+                figures=[plate.name for plate in PLATES],
             )
             folder = base / FIGURES
         subject = Subject(result=result, library=chosen.library, seeds=chosen.seeds)

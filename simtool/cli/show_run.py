@@ -31,6 +31,8 @@ def show(answer: Answer) -> None:
     if manifest["method"]:
         _survival(manifest, summary)
     console.say(memory_line(manifest["memory_bytes"]))
+    if manifest.get("software"):
+        console.say(software_line(manifest["software"]))
     _observed(summary)
     _notes(manifest["notes"])
     _closing(answer)
@@ -40,10 +42,11 @@ def header(manifest: Mapping[str, Any]) -> None:
     """What was run on what, as executed."""
     setup, layout = manifest["setup"], manifest["setup"]["layout"]
     spare = f" + {setup['spare_nodes']} spare" if setup["spare_nodes"] else ""
+    nodes = "node" if setup["num_nodes"] + setup["spare_nodes"] == 1 else "nodes"
     method = f"; method {manifest['method']['profile']}" if manifest["method"] else ""
     console.say(
         f"{manifest['scenario']['name']}: {setup['model']}, {units.display(setup['tokens'], 'token')}, on "
-        f"{setup['num_devices']:,} {setup['accelerator']} ({setup['num_nodes']:,}{spare} nodes){method}",
+        f"{setup['num_devices']:,} {setup['accelerator']} ({setup['num_nodes']:,}{spare} {nodes}){method}",
         style="bold",
     )
     interleaved = f" (x {layout['vpp']} chunks)" if layout["vpp"] > 1 else ""
@@ -68,11 +71,11 @@ def _table(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None:
     digits = 3 if compared and has_spread else 4  # or the table would not fit into 80 columns
     for name in names:
         entry = summary[name]
-        cells = [words.label(name), words.shown(entry["value"], entry["unit"], digits)]
+        cells = [words.row(name, summary), words.shown(entry["value"], entry["unit"], digits)]
         if compared:
             before, saved = entry.get("without_method"), entry.get("saved_frac")
             cells.insert(1, "" if before is None else words.shown(before, entry["unit"], digits))
-            cells.append("" if saved is None or name not in words.SAVED else signed(saved))
+            cells.append("" if saved is None else signed(saved))
         if has_spread:
             cells.append(spreads[name] or "none")
         elif not compared:
@@ -116,6 +119,15 @@ def signed(saved: float) -> str:
     return f"{100 * saved:.1f} %"
 
 
+def times(number: float) -> str:
+    """A number of times as people say it.
+
+    >>> times(1.0), times(0.0)
+    ('1 time', '0 times')
+    """
+    return f"{number:g} time{'' if number == 1 else 's'}"
+
+
 def _survival(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None:
     fewer = manifest["method"]["operations_saved_frac"]
     if fewer is None:
@@ -133,10 +145,10 @@ def _survival(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None
         )
     stops = summary.get("num_interruptions", {})
     before, after = stops.get("without_method"), stops.get("value")
-    if manifest["seeds"] == 1 and before != after:
+    if manifest["seeds"] == 1 and before is not None and after is not None and before != after:
         step = summary["step_time_s"]["saved_frac"]
         console.say(
-            f"In this seed failures stopped the run {before:g} times without the method and {after:g} times "
+            f"In this seed failures stopped the run {times(before)} without the method and {times(after)} "
             f"with it; the step alone saves {signed(step)}. --seeds 20 compares medians."
         )
     console.line("")
@@ -154,6 +166,23 @@ def memory_line(memory: Mapping[str, float]) -> str:
     return (
         f"memory: {units.display(total, 'byte', 3)} of {units.display(capacity, 'byte', 3)} an accelerator "
         f"({total / capacity:.0%}, {fits}): {parts}"
+    )
+
+
+def software_line(software: Mapping[str, Any]) -> str:
+    """Where the numbers of the software profile come from, and how far it was off on published runs."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in software["num_by_kind"].items())
+    low, high = software["spread_low"], software["spread_high"]
+    spread = "" if low is None else f" with spreads of {100 * low:.0f} to {100 * high:.0f} %"
+    text = (
+        f"software: {software['name']}, numbers {kinds}{spread}, fitted on {', '.join(software['fitted_on'])}"
+    )
+    if not software["num_rows"]:
+        return f"{text}; no published run was compared with it"
+    return (
+        f"{text}; step times of {software['num_rows']} published rows in {software['num_families']} "
+        f"{'family' if software['num_families'] == 1 else 'families'} were missed by "
+        f"{100 * software['median_error_frac']:.1f} % (median) and {100 * software['p90_error_frac']:.0f} % (p90)"
     )
 
 

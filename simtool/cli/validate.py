@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -136,6 +137,8 @@ def _as_json(found: Validation) -> dict[str, Any]:
 
 def _write(found: Validation, out: Path) -> None:
     rows = [_columns(prediction, found) for prediction in found.predictions]
+    if out.exists() and not out.is_file():  # a device would be replaced, were that allowed
+        raise OutputError(str(out), "is a folder, a device or a pipe", "name a file with -o")
     partial = out.with_name(out.name + ".partial")
     try:
         with partial.open("w", encoding="utf-8", newline="") as file:
@@ -144,5 +147,7 @@ def _write(found: Validation, out: Path) -> None:
             writer.writerows(rows)
         partial.replace(out)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OutputError(str(out), error.strerror or "cannot be written", "choose another -o") from None
+    finally:  # Ctrl-C as well
+        with suppress(OSError):
+            partial.unlink()

@@ -1,9 +1,9 @@
 """One document from a file, its parents and the command line; one scenario from a document.
 
-``extends: base.yaml`` names one parent, relative to the file. Mappings are merged key by key, anything
-else is replaced. Two kinds of mapping are replaced as a whole, because half of them would be a lie: a
-quantity that states its own ``value`` (the parent's source and spread say nothing about it), and a
-section that states another ``mode``.
+``extends: base.yaml`` names one parent, relative to the file; a folder of profiles takes what it lacks from
+the shipped ones (`Mirror`). Mappings are merged key by key, anything else is replaced. Two kinds of mapping
+are replaced as a whole, because half of them would be a lie: a quantity that states its own ``value`` (the
+parent's source and spread say nothing about it), and a section that states another ``mode``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from simtool.config.compose import MAX_DEPTH
 from simtool.config.dump import dump_yaml
+from simtool.config.extends import EXTENDS, Mirror, extends_problem, parent_path
 from simtool.config.marks import COMMAND_LINE, Document, Keys, Mark, dotted, shown, walk
 from simtool.config.origins import origins_of
 from simtool.config.schema_export import json_schema
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Document",
     "LoadedScenario",
+    "Mirror",
     "dump_yaml",
     "json_schema",
     "load_document",
@@ -39,7 +41,6 @@ __all__ = [
 ]
 
 MAX_PARENTS = 10
-_EXTENDS = "extends"
 _PATH = re.compile(r"[^.\[\]]+(?:\[[0-9]{1,6}\])*(?:\.[^.\[\]]+(?:\[[0-9]{1,6}\])*)*\Z")
 _STEP = re.compile(r"(?P<key>[^.\[\]]+)|\[(?P<index>[0-9]{1,6})\]")
 _TYPED = Mark(0, 0, COMMAND_LINE)
@@ -87,18 +88,21 @@ def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> LoadedScen
     return LoadedScenario(scenario=scenario, origins=origins, path=document.path, document=document)
 
 
-def load_document(path: Path | str, overrides: Sequence[str] = ()) -> Document:
+def load_document(
+    path: Path | str, overrides: Sequence[str] = (), *, mirror: Mirror | None = None
+) -> Document:
     """A file with its parents and overrides merged in; `extends` itself is gone.
 
     Args:
         path: the file.
         overrides: ``path=value``, where the path has dots and list indices (``a.b[0]``) and the value is
             a YAML scalar, ``[a, b]`` or ``{key: value}``. It replaces what stands there.
+        mirror: where a parent is looked for that does not stand beside its child.
 
     Raises:
         InputError: a file that cannot be read, a cycle of parents, or an override that cannot be placed.
     """
-    chain = _chain(Path(path))
+    chain = _chain(Path(path), mirror)
     document = chain[-1]
     for child in reversed(chain[:-1]):
         document = _merged(document, child)
@@ -107,25 +111,25 @@ def load_document(path: Path | str, overrides: Sequence[str] = ()) -> Document:
     return document
 
 
-def _chain(path: Path) -> list[Document]:
+def _chain(path: Path, mirror: Mirror | None = None) -> list[Document]:
     """The file, its parent, and so on, each without its `extends`."""
     chain = [load_yaml(path)]
     seen = {os.path.realpath(path): str(path)}
-    while _EXTENDS in chain[-1].data:
+    while EXTENDS in chain[-1].data:
         child = chain[-1]
-        parent, mark = child.data.pop(_EXTENDS), child.mark((_EXTENDS,))
+        parent, mark = child.data.pop(EXTENDS), child.mark((EXTENDS,))
         if not isinstance(parent, str) or not parent.strip():
             mend = "write a path relative to this file"
-            raise _extends_problem(mark, f"found {shown(parent)}", "allowed: one file name", mend)
-        parent_path = Path(os.path.normpath(child.path.parent / parent))
-        if (real := os.path.realpath(parent_path)) in seen:
+            raise extends_problem(mark, f"found {shown(parent)}", "allowed: one file name", mend)
+        above = parent_path(child.path, parent, mark, mirror)
+        if (real := os.path.realpath(above)) in seen:
             mend = "remove one 'extends:'"
-            raise _extends_problem(mark, f"found a cycle: {seen[real]!r} extends itself", "", mend)
+            raise extends_problem(mark, f"found a cycle: {seen[real]!r} extends itself", "", mend)
         if len(chain) > MAX_PARENTS:
             mend = "merge some of the files"
-            raise _extends_problem(mark, f"found more than {MAX_PARENTS} parents in a row", "", mend)
-        seen[real] = str(parent_path)
-        chain.append(load_yaml(parent_path, asked_by=mark, field=_EXTENDS))
+            raise extends_problem(mark, f"found more than {MAX_PARENTS} parents in a row", "", mend)
+        seen[real] = str(above)
+        chain.append(load_yaml(above, asked_by=mark, field=EXTENDS))
         _check_same_kind(chain, mark)
     return chain
 
@@ -137,11 +141,7 @@ def _check_same_kind(chain: Sequence[Document], mark: Mark) -> None:
     theirs = parent.data.get("schema", kind)
     if kind is not None and theirs != kind:
         found, allowed = f"found a parent with schema {shown(theirs)}", f"allowed: {shown(kind)}"
-        raise _extends_problem(mark, found, allowed, "extend a file of the same kind")
-
-
-def _extends_problem(mark: Mark, found: str, allowed: str, mend: str) -> InputError:
-    return InputError(Problem(str(mark), _EXTENDS, found, allowed, mend))
+        raise extends_problem(mark, found, allowed, "extend a file of the same kind")
 
 
 def _merged(parent: Document, child: Document) -> Document:
@@ -196,9 +196,9 @@ def _parse_override(override: str) -> tuple[Keys, Value]:
         found, mend = f"found {shown(override)}", "write e.g. workload.seq_len=4096"
         raise InputError(Problem(COMMAND_LINE, "", found, "allowed: path=value", mend))
     keys = tuple(_steps(path))
-    if keys[0] == _EXTENDS:
+    if keys[0] == EXTENDS:
         mend = "write it in the file, or name the other file"
-        raise InputError(Problem(COMMAND_LINE, _EXTENDS, "found a parent on the command line", "", mend))
+        raise InputError(Problem(COMMAND_LINE, EXTENDS, "found a parent on the command line", "", mend))
     return keys, parse_override(text, keys)
 
 

@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from simtool.errors import Problem
 
+T = TypeVar("T")
 Key = str | int
 Keys = tuple[Key, ...]
 """Path of a value inside a document: mapping keys and list indices, from the top down."""
@@ -70,8 +71,8 @@ class Document:
         mark = self.mark(keys)
         if not mark.line:
             return str(mark)
-        file = os.path.relpath(mark.file, self.path.parent)
-        return str(mark._replace(file=PurePath(file).as_posix()))
+        file = PurePath(os.path.relpath(mark.file, self.path.parent)).as_posix()
+        return str(mark._replace(file=file.encode("utf-8", "backslashreplace").decode("utf-8")))
 
     def part(self, keys: Keys) -> Document:
         """The mapping at `keys` as a document of its own, with its places.
@@ -97,14 +98,18 @@ class Document:
             at=(*self.at, *keys),
         )
 
-    def in_order(self, problems: Sequence[tuple[Mark, Problem]]) -> list[Problem]:
-        """Problems by file (this one, its parents, the command line), line and column."""
+    def field(self, keys: Keys) -> str:
+        """A path in this part as messages write it, from the top of the whole document."""
+        return dotted((*self.at, *keys))
 
-        def place(item: tuple[Mark, Problem]) -> tuple[int, Mark]:
+    def in_order(self, placed: Sequence[tuple[Mark, T]]) -> list[tuple[Mark, T]]:
+        """What has places, by file (this one, its parents, the command line), line and column."""
+
+        def place(item: tuple[Mark, T]) -> tuple[int, Mark]:
             file = item[0].file
             return (self.files.index(file) if file in self.files else len(self.files), item[0])
 
-        return [problem for _, problem in sorted(problems, key=place)]
+        return sorted(placed, key=place)
 
 
 def dotted(keys: Keys) -> str:
@@ -174,9 +179,9 @@ def walk(data: object, keys: Keys = ()) -> Iterator[tuple[Keys, object]]:
             yield from walk(value, (*keys, index))
 
 
-def capped(problems: Sequence[Problem], file: str) -> list[Problem]:
-    """At most `MAX_PROBLEMS` problems, and how many more there are."""
-    more = len(problems) - MAX_PROBLEMS
-    if more <= 0:
+def capped(problems: Sequence[Problem], file: str, num_more: int = 0) -> list[Problem]:
+    """At most `MAX_PROBLEMS` problems, and how many more there are, `num_more` that are not listed included."""
+    more = max(0, len(problems) - MAX_PROBLEMS) + num_more
+    if not more:
         return list(problems)
     return [*problems[:MAX_PROBLEMS], Problem(file, "", f"found {more} more problems")]

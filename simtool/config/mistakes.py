@@ -65,27 +65,34 @@ def flaws_of(error: ValidationError, data: Any) -> list[Flaw]:
     return _settled([flaw for details in error.errors(include_url=False) for flaw in _flaws(details, data)])
 
 
+def place_of(flaw: Flaw, document: Document) -> Mark:
+    """Where a mistake stands in the document."""
+    if flaw.code == "unknown":
+        return document.key_mark(flaw.keys)
+    return document.mark(flaw.keys[:-1] if flaw.code == "missing" else flaw.keys)
+
+
 def in_words(flaws: Sequence[Flaw], document: Document, shape: Shape) -> Iterator[tuple[Mark, Problem]]:
     """Each mistake as a problem at its place."""
     data = document.data
     for flaw in flaws:
         keys, parent = flaw.keys, flaw.keys[:-1]
         found, allowed, mend = flaw.found, flaw.allowed, flaw.mend
+        mark = place_of(flaw, document)
         if flaw.code == "unknown":
-            mark, allowed = document.key_mark(keys), allowed or ""
+            allowed = allowed or ""
             found = found or f"found the unknown key {shown(keys[-1])}"
             mend = mend or _mend_key(str(keys[-1]), parent, shape, data)
         elif flaw.code == "missing":
-            mark = document.mark(parent)
             found, mend = found or "found no such key", mend or f"add '{keys[-1]}: ...'"
         else:
-            mark, value = document.mark(keys), value_at(data, keys)
+            value = value_at(data, keys)
             found = found or f"found {shown(value)}"
             mend = mend or _mend_value(value, keys, shape, data)
         if allowed is None:
             words = shape.words(keys, data)
             allowed = f"allowed: {words}" if words else ""
-        yield mark, Problem(str(mark), dotted((*document.at, *keys)), found, allowed, mend)
+        yield mark, Problem(str(mark), document.field(keys), found, allowed, mend)
 
 
 def _flaws(details: Any, data: Any) -> Iterator[Flaw]:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from simtool.config.kinds import kind_of, schema_problem
-from simtool.config.marks import Document, Mark, capped
-from simtool.config.mistakes import flaws_of, in_words
+from simtool.config.marks import MAX_PROBLEMS, Document, Mark, capped
+from simtool.config.mistakes import flaws_of, in_words, place_of
 from simtool.config.origins import with_sources
 from simtool.config.phrases import shape_of
 from simtool.errors import InputError, Problem
@@ -36,14 +36,20 @@ def validate(document: Document, model_class: type[M], context: dict[str, Any] |
     problems = _schema_problems(document, model_class)
     if problems and _SCHEMA in document.data:
         raise InputError(problems[0][1])  # the rest would be judged by the rules of another kind
+    num_more = 0
     try:
         model = model_class.model_validate(document.data, context=context)
     except ValidationError as error:
         told = {problem.field for _, problem in problems}
-        found = in_words(flaws_of(error, document.data), document, shape_of(model_class))
-        problems += [(mark, problem) for mark, problem in found if problem.field not in told]
+        flaws = [flaw for flaw in flaws_of(error, document.data) if document.field(flaw.keys) not in told]
+        placed = document.in_order([(place_of(flaw, document), flaw) for flaw in flaws])
+        # Words cost time, near matches most: only those that are shown are looked for.
+        shown = [flaw for _, flaw in placed[:MAX_PROBLEMS]]
+        problems += in_words(shown, document, shape_of(model_class))
+        num_more = len(flaws) - len(shown)
     if problems:
-        raise InputError(capped(document.in_order(problems), str(document.path)))
+        ordered = [problem for _, problem in document.in_order(problems)]
+        raise InputError(capped(ordered, str(document.path), num_more))
     return with_sources(model, document) if "bare_kind" in context else model
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 from simtool.errors import InputError, Problem
 
 BudgetUnit = Literal["samples", "flop", "seconds", "joules"]
-PREFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 10.0**12, "P": 1e15}
+PREFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e6 * 1e6, "P": 1e6 * 1e9}
 UNIT_NAMES: dict[str, BudgetUnit] = {
     "samples": "samples",
     "sample": "samples",

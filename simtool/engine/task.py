@@ -114,6 +114,10 @@ class Task(ABC):
     def evaluate(self, model: BlockModel, part: Part) -> dict[str, float]:
         """Quality on a held-out part: `metric` and ``loss`` at least. Never charged to training."""
 
+    def num_tokens(self, size: int | None) -> int:
+        """Tokens of a sample at a size; a task whose sizes are no numbers of tokens says so itself."""
+        return self.sizes[-1] if size is None else size
+
     def right_sized(self) -> Task | None:
         """The same task with half the input side or half the width, as its own baseline, if that makes sense."""
         return None

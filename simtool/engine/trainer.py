@@ -19,15 +19,16 @@ from torch import Tensor
 from simtool.engine.budget import Budget, Progress, Schedule
 from simtool.engine.clock import clock_for
 from simtool.engine.costs import CostTable
+from simtool.engine.limits import check_sizes, refuse_budget
 from simtool.engine.method import Method, StepResult, check_methods
 from simtool.engine.optimizer import build_optimizers, set_learning_rate
 from simtool.engine.order import Order
 from simtool.engine.parallel import Alone, Parallel
-from simtool.engine.plan import IntArray, StepPlan
+from simtool.engine.plan import StepPlan
+from simtool.engine.rows import check_unreduced, indices, kept_tokens, reduced, row_means, weighted
 from simtool.engine.task import Batch, Recipe, Task
 from simtool.engine.watch import EnergyMeter, Nobody, Recorder
 from simtool.engine.work import Work
-from simtool.errors import InputError, Problem
 
 Status = Literal["finished", "diverged", "interrupted"]
 
@@ -104,7 +105,7 @@ class Trainer:
         self.recipe = settings.recipe or task.recipe
         self.recorder: Recorder = recorder or Nobody()
         self.meter, self.parallel = meter, parallel or Alone()
-        _check_sizes(task, self.recipe, settings.budget, self.parallel.world)
+        check_sizes(task, self.recipe, settings.budget, self.parallel.world)
         self.device = torch.device(settings.device)
         torch.manual_seed(settings.seed)
         self.model = task.build(settings.seed).to(self.device)
@@ -203,7 +204,7 @@ class Trainer:
         self.num_steps += 1
         self.num_seen += plan.num_samples
         after = self.progress()
-        row_losses = _row_means(losses, batch).double().cpu().numpy() if self._watches else np.empty(0)
+        row_losses = row_means(losses, batch).double().cpu().numpy() if self._watches else np.empty(0)
         value = self.parallel.agreed(float(loss))
         result = StepResult(
             plan=plan,
@@ -257,9 +258,9 @@ class Trainer:
         work, mine = self.work, self.parallel.share(plan)
         with work.phase("data"):
             generator = work.generator("augment", self.num_steps)
-            batch = self.task.batch(_indices(mine), plan.size, generator).to(self.device)
-            batch = _weighted(batch, mine)
-            kept = _kept_tokens(plan, batch, work, self.num_steps, self.device)
+            batch = self.task.batch(indices(mine), plan.size, generator).to(self.device)
+            batch = weighted(batch, mine)
+            kept = kept_tokens(plan, work, self.num_steps, self.device)
         for method in self.methods:
             batch = method.batch(work, plan, batch)
         precise = (
@@ -271,11 +272,11 @@ class Trainer:
             with precise:
                 outputs = self._module(batch.inputs, plan, kept, batch.extra.get("front"))
             losses = self.task.loss(outputs.float(), batch)
-            _check_unreduced(losses, batch, self.task)
+            check_unreduced(losses, batch, self.task)
             told = losses.detach()
             for method in self.methods:
                 losses = method.losses(outputs, batch, losses, progress)
-            loss = _reduced(losses, batch)
+            loss = reduced(losses, batch)
         for optimizer in work.optimizers:
             optimizer.zero_grad(set_to_none=True)
         with work.phase("backward"):
@@ -315,7 +316,7 @@ class Trainer:
 
     def _finish(self, status: Status, reason: str) -> RunOutcome:
         if self.num_steps == 1 and self.progress().frac > 2.0:
-            _refuse_budget(self.settings.budget, self.progress())
+            refuse_budget(self.settings.budget, self.progress())
         validation: dict[str, float] = {}
         quality: dict[str, float] = {}
         if status == "finished":
@@ -336,105 +337,3 @@ class Trainer:
             status if status != "finished" else "end", {"reason": reason, "step": self.num_steps}
         )
         return outcome
-
-
-def _check_sizes(task: Task, recipe: Recipe, budget: Budget, world: int) -> None:
-    problems = []
-    if task.num_samples < 1:
-        problems.append(Problem("task", task.name, "has no training sample", "", "name other data"))
-    elif recipe.batch_size > task.num_samples:
-        problems.append(
-            Problem(
-                "--set batch_size",
-                task.name,
-                f"batch of {recipe.batch_size} exceeds the {task.num_samples} training samples",
-                f"1 to {task.num_samples}",
-                "lower the batch size or name more data",
-            )
-        )
-    if recipe.batch_size % world:
-        problems.append(
-            Problem(
-                "--set batch_size", task.name, f"{recipe.batch_size} is not divisible by {world} processes"
-            )
-        )
-    if budget.unit == "samples" and budget.amount < recipe.batch_size:
-        problems.append(
-            Problem(
-                "--budget",
-                "samples",
-                f"{budget.amount:g} is less than one step of {recipe.batch_size} samples",
-                "",
-                "raise the budget or lower the batch size",
-            )
-        )
-    if problems:
-        raise InputError(problems)
-
-
-def _refuse_budget(budget: Budget, progress: Progress) -> None:
-    raise InputError(
-        Problem(
-            "--budget",
-            budget.unit,
-            f"{budget.amount:g} is less than half of one step, which used {progress.frac * budget.amount:.4g}",
-            "",
-            "raise the budget to at least a few hundred steps",
-        )
-    )
-
-
-def _check_unreduced(losses: Tensor, batch: Batch, task: Task) -> None:
-    rows = len(batch.indices)
-    if losses.ndim == 0 or losses.shape[0] != rows:
-        raise InputError(
-            Problem(
-                "task",
-                f"{task.name}.loss",
-                f"returned shape {tuple(losses.shape)} for {rows} rows",
-                "one loss a row or a token, never reduced",
-                "pass reduction='none' to the loss function",
-            )
-        )
-
-
-def _indices(plan: StepPlan) -> IntArray:
-    if plan.indices is None:
-        raise RuntimeError("the plan of a step has no samples")
-    return plan.indices
-
-
-def _weighted(batch: Batch, plan: StepPlan) -> Batch:
-    """The batch with the weight of each row, where the plan has weights."""
-    if plan.weights is None or plan.indices is None:
-        return batch
-    rows_each = len(batch.indices) // len(plan.indices)
-    weights = torch.as_tensor(np.repeat(plan.weights, rows_each), dtype=torch.float32)
-    batch.extra["weight"] = weights.to(batch.inputs.device)
-    return batch
-
-
-def _kept_tokens(plan: StepPlan, batch: Batch, work: Work, step: int, device: torch.device) -> Tensor | None:
-    if plan.tokens_kept is None:
-        return None
-    length = batch.inputs.shape[1] if plan.size is None else plan.size
-    chosen = work.generator("tokens", step).permutation(length)[: plan.tokens_kept]
-    return torch.as_tensor(np.sort(chosen), device=device)
-
-
-def _row_means(losses: Tensor, batch: Batch) -> Tensor:
-    flat = losses.reshape(len(losses), -1)
-    if batch.mask is None:
-        return flat.mean(1)
-    mask = batch.mask.reshape(len(losses), -1)
-    return (flat * mask).sum(1) / mask.sum(1).clamp(min=1)
-
-
-def _reduced(losses: Tensor, batch: Batch) -> Tensor:
-    """Mean over what counts, each row times its weight."""
-    flat = losses.reshape(len(losses), -1)
-    weighted = flat * batch.extra["weight"][:, None] if "weight" in batch.extra else flat
-    if batch.mask is None:
-        return weighted.mean()
-    mask = batch.mask.reshape(len(losses), -1)
-    return (weighted * mask).sum() / mask.sum().clamp(min=1)

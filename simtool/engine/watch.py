@@ -53,8 +53,9 @@ class Nobody:
 class EnergyMeter(Protocol):
     """Joules of the devices that train."""
 
-    kind: str
-    """``"measured"`` or ``"modelled"``."""
+    @property
+    def kind(self) -> str:
+        """``"measured"`` or ``"modelled"``."""
 
     def energy_j(self) -> float:
         """Energy since the meter was started [J]."""

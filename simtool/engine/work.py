@@ -40,6 +40,11 @@ class Work:
         """Duration of the last step, by phase; of a counted or profiled one it is no price."""
         self._inside = ""
 
+    @property
+    def clock_kind(self) -> str:
+        """``process`` for processor seconds, ``device`` for synchronised wall time."""
+        return self._clock.kind
+
     def generator(self, purpose: str, run: int = 0) -> np.random.Generator:
         """Randomness that depends on nothing but the seed, the purpose and `run` (an epoch, a step)."""
         return stream(self.seed, "engine", purpose, run)

@@ -21,6 +21,8 @@ def shard(graph: StepGraph, model: Transformer, layouts: Layouts) -> StepGraph:
     optimizer_share = fullest / np.where(layouts.zero >= 1, layouts.dp, 1.0) / model.num_parameters
 
     def per_rank(op: Op) -> Op:
+        if op.scope is Scope.STEP and op.kind is Kind.GEMM:  # whole products, dealt out over the ranks
+            return replace(op, count=op.count * optimizer_share)
         if op.scope is Scope.STEP:
             return replace(op, flop=op.flop * optimizer_share, bytes=op.bytes * optimizer_share)
         return _divide(op, layouts)

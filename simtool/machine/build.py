@@ -11,6 +11,7 @@ from simtool.errors import InputError, Problem
 from simtool.machine.device import device_under_cap
 from simtool.machine.machine import IDLE_FRAC, Machine
 from simtool.machine.network import build_fabric
+from simtool.machine.power import HONOURED_FRAC
 from simtool.profiles.find import ProfileLibrary
 from simtool.profiles.schema import GENERIC_NODE, Accelerator, Node, Software
 
@@ -58,13 +59,19 @@ def build_machine(
     network = located(lambda: library.get("network", network_name), "cluster.network", locate)
     software = located(lambda: library.get("software", framework), "software.framework", locate)
     kernel = attention or software.attention
-    notes += _basis_notes(accelerator, software)
+    notes += _basis_notes(accelerator, software, library)
     limit = accelerator.power.limit
     limit_w = float(limit) if limit is not None else power_limit_w
     idle_w = (
         float(accelerator.power.idle) if accelerator.power.idle is not None else (limit_w or 0.0) * IDLE_FRAC
     )
     cap_w = _cap(cluster, limit_w, idle_w, locate)
+    if cap_w is not None and limit_w is not None and cap_w < HONOURED_FRAC * limit_w:
+        notes.append(
+            f"a power cap of {cap_w:g} W is {cap_w / limit_w:.0%} of the limit of {accelerator.name}: boards do not "
+            f"hold caps below {HONOURED_FRAC:.0%} (an A40 under a third drew more in 62 % of the points measured), "
+            "and time and energy there are an extrapolation"
+        )
     ratios = software.attention_ratio
     ratio = ratios.get(accelerator.architecture, ratios.get("default"))
     device = device_under_cap(
@@ -143,15 +150,19 @@ def located(get: Callable[[], P], field: str, locate: Callable[[str], str]) -> P
         ) from None
 
 
-def _basis_notes(accelerator: Accelerator, software: Software) -> list[str]:
+def _basis_notes(accelerator: Accelerator, software: Software, library: ProfileLibrary) -> list[str]:
     notes = []
     for op_class in ("gemm", "attention", "memory"):
         basis = getattr(accelerator.efficiency, op_class).basis
         if basis != "measured":
             notes.append(f"{accelerator.name}: {op_class} efficiency is {basis}, not measured on it")
     if accelerator.architecture not in software.seen:
+        here = accelerator.architecture
+        there = [name for name in library.names("software") if here in library.get("software", name).seen]
         notes.append(
-            f"{software.name} was not fitted on {accelerator.architecture}: expect about twice the usual error"
+            f"{software.name} was fitted on {', '.join(software.seen) or 'nothing'} and not on {here} "
+            f"({accelerator.name}): a transfer, expect about twice the usual error; "
+            f"fitted on {here}: {', '.join(there) or 'no software profile'}"
         )
     return notes
 

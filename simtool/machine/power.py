@@ -6,6 +6,9 @@ import numpy as np
 
 from simtool.stepgraph import Number
 
+HONOURED_FRAC = 0.5
+"""Caps below this fraction of the limit are not held by boards, and the clock's model was not tested there."""
+
 
 def clock_under_cap(power_w: Number, idle_w: Number, cap_w: Number, exponent: float) -> Number:
     """Relative clock at which a phase that would draw `power_w` stays within the cap.

@@ -1,7 +1,8 @@
 """Finding profiles and scenarios by name: the user's own folders first, then those shipped with simtool.
 
 A profile is one YAML file, its name the file's name. A file of the same name in a folder of the user
-takes the place of the shipped one.
+takes the place of the shipped one. What a profile of the user extends is looked for beside it, and only if
+nothing stands there at the same place among the shipped profiles.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from simtool.config.kinds import file_kind
-from simtool.config.load import load_document
+from simtool.config.load import Document, Mirror, load_document
 from simtool.config.validate import validate
 from simtool.errors import InputError, Problem, SimtoolError, did_you_mean
 
@@ -34,6 +35,7 @@ FOLDERS: dict[str, str] = {
 }
 """Place of each kind of profile below a profile folder. Anything else there is reached by `extends` only."""
 
+_SUBFOLDERS = {folder for folder in FOLDERS.values() if folder} | {"families", "efficiency"}
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -77,7 +79,7 @@ class ProfileLibrary:
         """
         if (kind, name) not in self._profiles:
             path = self.path(kind, name)
-            profile = validate(load_document(path), file_kind(kind).load(), {})
+            profile = validate(self.document(kind, name), file_kind(kind).load(), {})
             if (written := getattr(profile, "name", "")) != name:
                 found = f"found {written!r} in a file called {path.name}"
                 mend = f"write 'name: {name}', or rename the file"
@@ -102,9 +104,14 @@ class ProfileLibrary:
             raise InputError(Problem("", kind, found, hint, "`simtool list hardware` shows all profiles"))
         return known[name]
 
+    def document(self, kind: str, name: str) -> Document:
+        """The file with what it extends merged in; its `files` say from where."""
+        path = self.path(kind, name)
+        return load_profile(path, path.parent.parent if FOLDERS[kind] else path.parent)
+
     def data(self, kind: str, name: str) -> dict[str, Any]:
         """What the file says, with what it extends merged in."""
-        return dict(load_document(self.path(kind, name)).data)
+        return dict(self.document(kind, name).data)
 
     def digest(self, kind: str, name: str) -> str:
         """SHA-256 of what the profile says and extends: numbers and sources count, comments do not."""
@@ -121,6 +128,27 @@ class ProfileLibrary:
                 if path.is_file()
             }
         return self._paths[kind]
+
+
+def load_profile(path: Path, folder: Path | None = None) -> Document:
+    """A profile file with what it extends, its own and the shipped.
+
+    Args:
+        path: the file.
+        folder: the profile folder that it belongs to; found by the file's own folder if not given.
+    """
+    if folder is None:
+        folder = path.parent.parent if path.parent.name in _SUBFOLDERS else path.parent
+    return load_document(path, mirror=Mirror(folder=folder, behind=shipped_folder("hardware_profiles")))
+
+
+def borrowed(document: Document) -> tuple[str, ...]:
+    """The shipped files that a profile of the user extends, as paths below the shipped folder."""
+    shipped = shipped_folder("hardware_profiles")
+    if document.path.is_relative_to(shipped):
+        return ()
+    files = [Path(file) for file in document.files]
+    return tuple(str(file.relative_to(shipped)) for file in files if file.is_relative_to(shipped))
 
 
 def default_library(extra: Sequence[Path] = ()) -> ProfileLibrary:
@@ -165,7 +193,7 @@ def find_scenario(name_or_path: str) -> Path:
     path = Path(name_or_path)
     is_name = path.name == name_or_path and path.suffix not in (".yaml", ".yml")
     if not is_name:
-        if path.exists():
+        if path.exists() or path.is_symlink():  # a link that leads nowhere is told where it is read
             return path
         beside = [str(near) for near in path.parent.glob("*.yaml")]
         raise _unknown_scenario(f"found no file {name_or_path!r}", did_you_mean(name_or_path, beside))

@@ -38,6 +38,19 @@ class Subject:
         hardware = f"{self.result.num_devices:,} x {scenario.cluster.accelerator}"
         return f"Source: simtool {__version__}, scenario {scenario.name} ({model} on {hardware}), run {short}"
 
+    @property
+    def source_of_cost(self) -> str:
+        """The same below a figure that shows the bill: what the bill lacks."""
+        lacks = self.result.bill_lacks
+        if not lacks:
+            return self.source
+        return f"{self.source}\nThe bill is too low: {' and '.join(lacks)} need a power that nobody states."
+
+    @property
+    def which(self) -> str:
+        """Which of two runs a figure of one run shows, as an addition to its title."""
+        return "" if self.result.reference is None else ", with the method"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plate:
@@ -70,32 +83,32 @@ COST = ("cost_total_usd",)
 PLATES: tuple[Plate, ...] = (
     Plate(
         name="projection-tokens",
-        shows="cost, energy and duration against training tokens",
+        shows="cost, energy, carbon and duration against training tokens",
         tabulate=lambda subject: projection.over_tokens(subject.result),
         draw=lambda subject, numbers: projections.draw_tokens(
             numbers,
             money=_money(subject),
-            source=subject.source,
+            source=subject.source_of_cost,
             num_parameters=float(subject.result.model.num_parameters),
         ),
     ),
     Plate(
         name="projection-devices",
-        shows="cost, energy and duration against the number of accelerators",
+        shows="cost, energy, carbon and duration against the number of accelerators",
         tabulate=lambda subject: projection.over_devices(subject.result, subject.library),
         draw=lambda subject, numbers: projections.draw_devices(
-            numbers, money=_money(subject), source=subject.source
+            numbers, money=_money(subject), source=subject.source_of_cost
         ),
     ),
     Plate(
         name="projection-start-year",
-        shows="cost and energy against the year in which the run starts",
+        shows="cost, energy and carbon against the year in which the run starts",
         needs=COST,
         tabulate=lambda subject: projection.over_start_years(subject.result),
         draw=lambda subject, numbers: projections.draw_start_years(
             numbers,
             money=_money(subject),
-            source=f"{subject.source}\n{projection.trend_sources(subject.result)}",
+            source=f"{subject.source_of_cost}\n{projection.trend_sources(subject.result)}",
         ),
     ),
     Plate(
@@ -106,8 +119,9 @@ PLATES: tuple[Plate, ...] = (
         draw=lambda subject, numbers: cost.draw(
             numbers,
             money=_money(subject),
-            source=subject.source,
+            source=subject.source_of_cost,
             without=cost.without_method_usd(subject.result),
+            which=subject.which,
         ),
     ),
     Plate(
@@ -122,7 +136,7 @@ PLATES: tuple[Plate, ...] = (
         shows="power by component",
         needs=ENERGY,
         tabulate=lambda subject: power.table(subject.result),
-        draw=lambda subject, numbers: power.draw(numbers, source=subject.source),
+        draw=lambda subject, numbers: power.draw(numbers, source=subject.source, which=subject.which),
     ),
     Plate(
         name="step-timeline",

@@ -12,8 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from simtool.account.carbon import CarbonLine
+from simtool.account.costs import CostLine
 from simtool.account.defaults import default_trends, economics
 from simtool.account.projection import Rates, project_start_year, project_tokens
+from simtool.account.projection import trends_of as trends_that_move
 from simtool.config.scenario import Cluster, Layout, Scenario
 from simtool.errors import InfeasibleError, InputError
 from simtool.profiles.find import ProfileLibrary
@@ -23,6 +26,7 @@ from simtool.report.table import Cell, Table, from_rows
 from simtool.result.plan import build_plan
 from simtool.result.prepare import Prepared, prepare
 from simtool.result.result import Result
+from simtool.signals import Basis
 from simtool.sim.theory import expected_goodput_frac
 
 TOKEN_RATIOS = tuple(np.geomspace(0.1, 10.0, 13).tolist())
@@ -32,6 +36,8 @@ NUM_YEARS = 6
 PROJECTED = {
     "cost_usd": "cost_total_usd",
     "energy_facility_j": "energy_facility_j",
+    "carbon_kgco2e": "carbon_total_kgco2e",
+    "carbon_marginal_kgco2e": "carbon_electricity_marginal_kgco2e",
     "duration_s": "duration_s",
 }
 """Column of a projection, and the quantity of a result."""
@@ -46,6 +52,16 @@ def runs_of(result: Result) -> Iterator[tuple[str, Result]]:
     else:
         yield "without method", result.reference
         yield "with method", result
+
+
+def carbon_accounts(run: Result) -> dict[str, tuple[CarbonLine, ...]]:
+    """Lines of the average account, with the making of the hardware, and of the marginal one; never mixed."""
+    electricity = [line for line in run.carbon if line.basis is not None]
+    average = tuple(line for line in electricity if line.basis is not Basis.MARGINAL)
+    marginal = tuple(line for line in electricity if line.basis is Basis.MARGINAL)
+    making = tuple(line for line in run.carbon if line.basis is None)
+    accounts = {"carbon_kgco2e": average and (*average, *making), "carbon_marginal_kgco2e": marginal}
+    return {column: lines for column, lines in accounts.items() if lines}
 
 
 def over_tokens(result: Result) -> Table:
@@ -121,6 +137,13 @@ def _anchored(
         "num_devices": point["num_devices"],
         "cost_usd": cost_usd,
         "energy_facility_j": facility_j,
+        **{
+            column: math.fsum(
+                line.amount_kgco2e * (ratio["energy_j"] if line.driver == "energy" else hours / own_hours)
+                for line in lines
+            )
+            for column, lines in carbon_accounts(run).items()
+        },
         "duration_s": run.value("duration_s") * ratio["duration_s"],
         "accelerator_hours": hours,
         "goodput_frac": point["goodput_frac"],
@@ -168,7 +191,10 @@ def trends_of(result: Result, hardware: str) -> dict[str, Sourced]:
 
 
 def over_start_years(result: Result) -> Table:
-    """Cost and energy if the run began in a later year, on the same or on that year's accelerators."""
+    """Cost, energy and carbon if the run began in a later year, on the same or that year's accelerators.
+
+    The trend of the grid is that of its average intensity, so the marginal account is not projected.
+    """
     first = result.scenario.site.start.year
     years = np.arange(first, first + NUM_YEARS + 1, dtype=np.float64)
     rows: list[dict[str, Cell]] = []
@@ -184,6 +210,7 @@ def over_start_years(result: Result) -> Table:
                 seed=result.scenario.seed,
             )
             energy = _energy(run, trends.get("hardware_efficiency"), years - first)
+            energy |= _carbon(run, trends, years)
             for index, year in enumerate(years):
                 rows.append(
                     {
@@ -201,7 +228,7 @@ def over_start_years(result: Result) -> Table:
 
 def _energy(
     run: Result, trend: Sourced | None, ahead: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> Mapping[str, list[float]]:
+) -> dict[str, list[float]]:
     """Energy of the facility when hardware that needs less of it does the work; lognormal in the trend."""
     if "energy_facility_j" not in run.quantities:
         return {}
@@ -215,16 +242,37 @@ def _energy(
     }
 
 
+def _carbon(
+    run: Result, trends: Mapping[str, Sourced], years: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> dict[str, list[float]]:
+    """Greenhouse gas of the average account; the intensity of the grid is that of the first year."""
+    lines = carbon_accounts(run).get("carbon_kgco2e", ())
+    if not lines:
+        return {}
+    band = project_start_year(lines, trends, years, base_year=float(years[0]), seed=run.scenario.seed)
+    return {
+        "carbon_kgco2e": band.median.tolist(),
+        "carbon_kgco2e_p10": band.p10.tolist(),
+        "carbon_kgco2e_p90": band.p90.tolist(),
+    }
+
+
 def trend_sources(result: Result) -> str:
-    """The trends of the projection over years in one line: change a year, spread, kind."""
+    """The trends that move something of a projection over years: change a year, spread, kind, source."""
     shown: dict[str, str] = {}
+    lines: tuple[CostLine | CarbonLine, ...] = (
+        *result.costs,
+        *carbon_accounts(result).get("carbon_kgco2e", ()),
+    )
+    moving = {name for line in lines for name in trends_that_move(line)}
     for hardware in (SAME, NEWEST):
         for name, trend in trends_of(result, hardware).items():
-            if name == "carbon_intensity":
+            if name not in moving:
                 continue
             spread = f" +-{100 * trend.spread:.3g}" if trend.spread else ""
-            shown[name] = f"{name.replace('_', ' ')} {100 * trend.value:+.3g}{spread} % a year ({trend.kind})"
-    return "Trends: " + "; ".join(shown.values())
+            rate = f"{100 * trend.value:+.3g}" if trend.value else "0"
+            shown[name] = f"{name.replace('_', ' ')} {rate}{spread} % a year ({trend.kind}: {trend.source})"
+    return "\n".join(f"Trend: {one}" for one in shown.values())
 
 
 def expected_goodput(prepared: Prepared) -> float:

@@ -107,9 +107,17 @@ def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:
 
 def footer(figure: Figure, text: str) -> None:
     """The source line below a figure: which run, which numbers it rests on."""
-    letters = int(24 * figure.get_figwidth())
-    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, letters) or [""]]
+    lines = _footer_lines(text, figure.get_figwidth())
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=5.8, color=GREY)
+
+
+def footer_height_in(text: str, width_in: float) -> float:
+    """What a long footer takes in height, which a figure is to have in addition."""
+    return 0.1 * max(len(_footer_lines(text, width_in)) - 2, 0)
+
+
+def _footer_lines(text: str, width_in: float) -> list[str]:
+    return [line for part in text.splitlines() for line in textwrap.wrap(part, int(24 * width_in)) or [""]]
 
 
 def headline(figure: Figure, text: str) -> None:

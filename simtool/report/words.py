@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from simtool import units
 from simtool.errors import InputError, Problem, did_you_mean
@@ -15,8 +17,8 @@ class Word:
     label: str
     alias: str
     """Dotted short form that `explain` takes."""
-    is_headline: bool = True
-    """Whether the short table of `run` shows it."""
+    part_of: str = ""
+    """The quantity that it is a line of."""
 
 
 WORDS: dict[str, Word] = {
@@ -27,26 +29,23 @@ WORDS: dict[str, Word] = {
     "mfu": Word("MFU", "step.mfu"),
     "hfu": Word("HFU", "step.hfu"),
     "goodput_frac": Word("goodput", "time.goodput"),
+    "num_interruptions": Word("interruptions", "time.interruptions"),
     "energy_accelerator_j": Word("accelerator energy", "energy.accelerator"),
     "energy_it_j": Word("IT energy", "energy.it"),
     "energy_facility_j": Word("facility energy", "energy.total"),
     "cost_total_usd": Word("cost", "cost.total"),
-    "carbon_total_kgco2e": Word("carbon", "carbon.total"),
-    "carbon_electricity_marginal_kgco2e": Word("marginal carbon", "carbon.marginal"),
+    "cost_rent_usd": Word("rent", "cost.rent", "cost_total_usd"),
+    "cost_hardware_usd": Word("hardware", "cost.hardware", "cost_total_usd"),
+    "cost_facility_usd": Word("building", "cost.facility", "cost_total_usd"),
+    "cost_maintenance_usd": Word("maintenance", "cost.maintenance", "cost_total_usd"),
+    "cost_electricity_usd": Word("electricity", "cost.electricity", "cost_total_usd"),
+    "carbon_total_kgco2e": Word("carbon, average", "carbon.total"),
+    "carbon_electricity_average_kgco2e": Word("operational", "carbon.average", "carbon_total_kgco2e"),
+    "carbon_embodied_accelerators_kgco2e": Word("embodied, boards", "carbon.boards", "carbon_total_kgco2e"),
+    "carbon_embodied_hosts_kgco2e": Word("embodied, hosts", "carbon.hosts", "carbon_total_kgco2e"),
+    "carbon_electricity_marginal_kgco2e": Word("carbon, marginal", "carbon.marginal"),
 }
 """In the order in which tables show them. Quantities that are not here keep their own names."""
-
-SAVED = frozenset(
-    (
-        "duration_s",
-        "accelerator_hours",
-        "step_time_s",
-        "cost_total_usd",
-        "carbon_total_kgco2e",
-        "carbon_electricity_marginal_kgco2e",
-    )
-) | frozenset(name for name in WORDS if name.startswith("energy_"))
-"""Quantities of which less is better, so that a method saves them."""
 
 MORE_ALIASES = {
     "time": "duration_s",
@@ -71,6 +70,19 @@ def label(name: str) -> str:
     if name in WORDS:
         return WORDS[name].label
     return _without_unit(name).replace("_", " ")
+
+
+def row(name: str, summary: Mapping[str, Mapping[str, Any]]) -> str:
+    """The first cell of a quantity's row: a part indented below its sum, a sum that lacks lines marked.
+
+    >>> row("cost_rent_usd", {"cost_rent_usd": {}, "cost_total_usd": {"lacks": ["electricity"]}})
+    '  rent'
+    >>> row("cost_total_usd", {"cost_total_usd": {"lacks": ["electricity"]}})
+    'cost, incomplete'
+    """
+    part_of = WORDS[name].part_of if name in WORDS else ""
+    lacks = ", incomplete" if summary.get(name, {}).get("lacks") else ""
+    return ("  " if part_of in summary else "") + label(name) + lacks
 
 
 def in_order(names: list[str]) -> list[str]:

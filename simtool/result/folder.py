@@ -1,7 +1,8 @@
 """The run folder ``<out>/<scenario>/<hash8>/``: a stable contract, whole or absent.
 
 Everything is written to a sibling with another name, which is renamed at the very end. A full
-disk, a folder that may not be written to, or an interruption leaves nothing behind.
+disk, a folder that may not be written to, or an interruption leaves nothing behind. What simtool did
+not write is never deleted.
 """
 
 from __future__ import annotations
@@ -9,26 +10,54 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from simtool.config.resolved import resolved_yaml
 from simtool.config.scenario import Scenario
-from simtool.errors import InputError, OutputError, Problem
+from simtool.errors import OutputError
 from simtool.result.ledger_file import write_ledger
 from simtool.result.manifest import HASH_LENGTH, manifest, run_hash
 from simtool.result.result import Result
+from simtool.result.saved import (
+    FIGURES,
+    MANIFEST,
+    RESOLVED,
+    SUMMARY,
+    damage,
+    foreign_files,
+    is_run_folder,
+    is_whole,
+    read_manifest,
+    read_summary,
+    remove,
+    sealed,
+)
 from simtool.result.summary import rounded, summarise
 from simtool.result.timeline import write_timeline
 
-SUMMARY = "summary.json"
-MANIFEST = "manifest.json"
-RESOLVED = "scenario.resolved.yaml"
-FIGURES = "figures"
+__all__ = [
+    "FIGURES",
+    "MANIFEST",
+    "RESOLVED",
+    "SUMMARY",
+    "is_run_folder",
+    "is_whole",
+    "read_manifest",
+    "read_summary",
+    "refuse_foreign",
+    "run_folder",
+    "whole_folder",
+    "write_run_folder",
+]
+
+LOGGER = logging.getLogger(__name__)
+_SHOWN = 5
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
 
 
@@ -37,50 +66,72 @@ def run_folder(out: Path, scenario: Scenario, profile_digests: Mapping[str, str]
     return out / scenario.name / run_hash(scenario, profile_digests, seeds)[:HASH_LENGTH]
 
 
-def is_run_folder(path: Path) -> bool:
-    """Whether `path` is a whole run folder."""
-    return (path / MANIFEST).is_file() and (path / SUMMARY).is_file()
+def write_run_folder(
+    result: Result,
+    out: Path,
+    *,
+    command: str,
+    force: bool = False,
+    seeds: int = 1,
+    figures: Collection[str] = (),
+) -> Path:
+    """Write the run folder of a result below `out`; a whole one of the same hash is kept unless `force`.
 
-
-def write_run_folder(result: Result, out: Path, *, command: str, force: bool = False, seeds: int = 1) -> Path:
-    """Write the run folder of a result below `out`; one of the same hash is kept unless `force`.
+    Args:
+        result: what is written.
+        out: the folder of all run folders.
+        command: for the manifest.
+        force: replace a folder that is there.
+        seeds: number of runs in the result.
+        figures: names of the figures that simtool draws into run folders; other files there are kept.
 
     Raises:
-        OutputError: the folder cannot be written; then nothing of it is left.
+        OutputError: the folder cannot be written, then nothing of it is left; or what stands there is
+            not simtool's alone.
     """
     target = run_folder(out, result.scenario, result.profile_digests, seeds)
+    replace = force
     if is_run_folder(target) and not force:
-        _refuse_other_run(target, run_hash(result.scenario, result.profile_digests, seeds))
-        return target
-    if target.exists() and not is_run_folder(target) and not force:
+        flaws = damage(target)
+        if flaws is None:
+            _refuse_other_run(target, run_hash(result.scenario, result.profile_digests, seeds))
+            return target
+        LOGGER.warning("%s: is damaged (%s) and is written anew", target, flaws.problems[0].found)
+        replace = True
+    elif target.exists() and not force:
         raise OutputError(str(target), "exists, but is not a whole run folder", "remove it, or use --force")
-    with whole_folder(target, replace=force) as new:
-        _write_json(new / MANIFEST, manifest(result, command=command, seeds=seeds))
+    with whole_folder(target, replace=replace, figures=figures) as new:
         _write_json(new / SUMMARY, summarise(result))
         (new / RESOLVED).write_text(resolved_yaml(result.scenario, result.loaded.origins), "utf-8")
         _write_costs(new / "costs.csv", result)
         write_ledger(new / "ledger.parquet", result.outcome.ledger)
         write_timeline(new / "timeline.perfetto.json.gz", result)
+        _write_json(new / MANIFEST, sealed(manifest(result, command=command, seeds=seeds), new))
     return target
 
 
 @contextmanager
-def whole_folder(target: Path, *, replace: bool) -> Iterator[Path]:
+def whole_folder(target: Path, *, replace: bool, figures: Collection[str] = ()) -> Iterator[Path]:
     """A folder to write to that becomes `target` if all goes well, and vanishes otherwise.
 
-    What was at `target` before is replaced only with `replace`, and only once the new folder is complete.
+    What was at `target` before is replaced only with `replace`, only once the new folder is complete,
+    and only if simtool wrote all of it.
 
     Raises:
-        OutputError: for every error of the file system, with the reason in plain words.
+        OutputError: for every error of the file system, with the reason in plain words; and for files
+            at `target` that simtool did not write.
     """
     new = target.with_name(f".{target.name}.{os.getpid()}.partial")
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     made: list[Path] = []
     try:
+        if replace:
+            refuse_foreign(target, figures)
         made = _make_parents(target.parent)
         new.mkdir()
         yield new
         if replace and target.exists():
+            refuse_foreign(target, figures)  # it may have come while we were writing
             target.rename(old)
         new.rename(target)
     except BaseException as error:
@@ -91,47 +142,35 @@ def whole_folder(target: Path, *, replace: bool) -> Iterator[Path]:
             with suppress(OSError):
                 folder.rmdir()
         if isinstance(error, OSError):
-            if error.errno in _TAKEN and is_run_folder(target):
+            if error.errno in _TAKEN and is_whole(target):
                 return  # another process has just finished the same run: its folder is as good
             raise _plain(error, target) from error
         raise
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        if old.exists():
+            with suppress(OSError):
+                remove(old, figures)
 
 
-def read_summary(folder: Path) -> dict[str, dict[str, Any]]:
-    """The quantities of a run folder by name.
-
-    Raises:
-        InputError: no run folder, or one that is damaged.
-    """
-    return _read_json(folder, SUMMARY)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What went into a run folder.
+def refuse_foreign(target: Path, figures: Collection[str] = ()) -> None:
+    """Refuse to replace a folder that holds what simtool did not write.
 
     Raises:
-        InputError: no run folder, or one that is damaged.
+        OutputError: it does, or it is no folder at all.
     """
-    return _read_json(folder, MANIFEST)
-
-
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / name
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "is not JSON"
-        problem = Problem(
-            str(path), "", f"not the file of a run folder ({reason})", "", "run the scenario again"
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise OutputError(
+            str(target),
+            "a file or link stands where a folder is needed",
+            "move it away, or choose another -o",
         )
-        raise InputError(problem) from None
-    if not isinstance(content, dict):
-        raise InputError(
-            Problem(str(path), "", "found JSON that is not an object", "", "run the scenario again")
+    if target.is_dir() and (foreign := foreign_files(target, figures)):
+        more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
+        raise OutputError(
+            str(target),
+            f"holds files that simtool did not write and will not delete: {', '.join(foreign[:_SHOWN])}{more}",
+            "move them away, or choose another -o",
         )
-    return content
 
 
 def _make_parents(folder: Path) -> list[Path]:
@@ -151,8 +190,12 @@ def _refuse_other_run(target: Path, wanted: str) -> None:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", "utf-8")
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError:  # a path that is no text; escaped, it is read back as it was
+        data = json.dumps(content, indent=2, allow_nan=False).encode() + b"\n"
+    path.write_bytes(data)
 
 
 def _write_costs(path: Path, result: Result) -> None:
@@ -160,6 +203,9 @@ def _write_costs(path: Path, result: Result) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("name", "amount_usd", "note"))
         writer.writerows((line.name, repr(rounded(line.amount_usd)), line.note) for line in result.costs)
+        writer.writerows(
+            (name, "", "not known: needs a power that nobody states") for name in result.bill_lacks
+        )
 
 
 def _plain(error: OSError, target: Path) -> OutputError:

@@ -21,7 +21,8 @@ def write_ledger(path: Path, ledger: Ledger) -> None:
 
     columns = ledger.columns()
     table = pa.Table.from_arrays([_array(column) for column in columns.values()], names=list(columns))
-    parquet.write_table(table, path)
+    with path.open("wb") as file:  # Arrow itself opens no path that is not text
+        parquet.write_table(table, file)
 
 
 def _array(values: NDArray[Any]) -> pa.Array:

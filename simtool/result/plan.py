@@ -13,7 +13,7 @@ from simtool.result.prepare import Prepared
 from simtool.sim.plan import CheckpointPlan, ClusterPlan, FailurePlan, JobPlan, WorkPhase
 from simtool.sim.theory import daly_interval_s, young_interval_s
 from simtool.step.estimate import STEP_STATES, StepEstimate
-from simtool.units import SECONDS_PER_DAY
+from simtool.units import SECONDS_PER_DAY, SECONDS_PER_YEAR
 
 CHECKPOINT_BYTES_PER_PARAMETER = 14.0
 """Master weights and two Adam moments in fp32 (12) and the working copy (2); BLOOM's 2.3 TB for 176 G
@@ -22,6 +22,9 @@ weights are 13."""
 
 MAX_CHECKPOINTS = 150_000
 """Of one run; Llama 3.1 405B has some 5,000."""
+
+NEVER_PER_YEAR = 1e-9
+"""Failures of all nodes: one in a billion years is none, and its intervals would leave the range of floats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,8 @@ def build_plan(prepared: Prepared) -> Plan:
             interval=None,
         )
     rate = float(scenario.reliability.node_failures_per_1000_node_days) / (1000.0 * SECONDS_PER_DAY)
+    if rate * scenario.cluster.num_nodes * SECONDS_PER_YEAR < NEVER_PER_YEAR:
+        rate = 0.0
     write_s = _write_s(scenario.reliability, prepared)
     stall = scenario.reliability.checkpoint.stall
     stall_s = float(stall) if stall is not None else write_s

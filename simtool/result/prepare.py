@@ -170,7 +170,7 @@ def _model(loaded: LoadedScenario, library: ProfileLibrary) -> tuple[Transformer
     if written.endswith(".json"):
         path = Path(written)
         path = path if path.is_absolute() else loaded.path.parent / path
-        return read_config(path), str(written), {}
+        return read_config(path, loaded.scenario.workload.seq_len), str(written), {}
     names = library.names("model")
     if written not in names:
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from simtool.account.carbon import CarbonLine, total_carbon
 from simtool.account.costs import CostLine, total_cost
@@ -227,11 +228,21 @@ def _power_roots(prepared: Prepared) -> dict[str, tuple[Derived | Input, ...]]:
     }
 
 
-def money_quantities(lines: Sequence[CostLine], tokens: Sourced) -> dict[str, Derived]:
-    """The bill, its lines, and the price of a million tokens; empty without lines."""
+def money_quantities(
+    lines: Sequence[CostLine], tokens: Sourced, lacks: Sequence[str] = ()
+) -> dict[str, Derived]:
+    """The bill, its lines, and the price of a million tokens; empty without lines.
+
+    Args:
+        lines: of the bill.
+        tokens: that are trained on.
+        lacks: lines that a whole bill would have; the total says so.
+    """
     if not lines:
         return {}
     total = total_cost(lines)
+    if lacks:
+        total = replace(total, formula=f"{total.formula}; too low: {' and '.join(lacks)} not known")
     per_token = Derived(
         name="cost_per_million_tokens_usd",
         value=total.value / (float(tokens) / 1e6),

@@ -11,8 +11,10 @@ from simtool.provenance import Derived
 from simtool.step.estimate import StepEstimate
 
 if TYPE_CHECKING:
+    from simtool.account.carbon import CarbonLine
     from simtool.account.costs import CostLine
     from simtool.config.load import LoadedScenario
+    from simtool.result.standing import Standing
     from simtool.sim.run import Outcome
     from simtool.workload.transformer import Transformer
 
@@ -24,6 +26,18 @@ HEADLINE = (
     "carbon_total_kgco2e",
 )
 """The quantities that a planner, a finance lead and a sustainability officer ask for first."""
+
+
+_SAVED = ("energy_", "cost_", "carbon_")
+
+
+def is_saved(name: str) -> bool:
+    """Whether a method saves of a quantity: less of it is better, and it is an amount, not a share.
+
+    >>> is_saved("cost_total_usd"), is_saved("mfu"), is_saved("goodput_frac"), is_saved("num_interruptions")
+    (True, False, False, False)
+    """
+    return name.startswith(_SAVED) or name in ("duration_s", "accelerator_hours", "step_time_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +102,12 @@ class Result:
     """The same scenario without its method; None where no method is used."""
     profile_digests: dict[str, str]
     """SHA-256 of every profile that went in, by ``kind/name``."""
+    carbon: tuple[CarbonLine, ...] = ()
+    """Of electricity, by account, and of the making of the hardware."""
+    bill_lacks: tuple[str, ...] = ()
+    """Lines that the bill lacks because a power is not known; `cost_total_usd` is then too low by them."""
+    software: Standing | None = None
+    """What the software profile rests on."""
 
     @property
     def scenario(self) -> Scenario:
@@ -110,13 +130,14 @@ class Result:
         return self.intervals[name][1] if name in self.intervals else self.value(name)
 
     def saved_frac(self, name: str) -> float | None:
-        """Saving of the method in one quantity, relative to the run without it; None without a method.
+        """Saving of the method in one quantity, relative to the run without it.
 
-        Both runs draw the same failures; with several seeds their medians are compared.
+        Both runs draw the same failures; with several seeds their medians are compared. None without a
+        method, and for what is not saved but is a share or a count (`is_saved`).
         """
-        if self.reference is None:
+        if self.reference is None or not is_saved(name) or not (before := self.reference.typical(name)):
             return None
-        return 1.0 - self.typical(name) / self.reference.typical(name)
+        return 1.0 - self.typical(name) / before
 
     def __repr__(self) -> str:
         names = [name for name in HEADLINE if name in self.quantities]

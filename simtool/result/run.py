@@ -10,8 +10,7 @@ import numpy as np
 from simtool.account.carbon import CarbonLine, carbon_embodied, carbon_operational, embodied_notes
 from simtool.account.costs import CostLine, electricity_cost, rent_cost
 from simtool.account.defaults import economics
-from simtool.account.own import Hardware, own_cost
-from simtool.account.site import site_signals
+from simtool.account.own import NEED_POWER, Hardware, own_cost
 from simtool.config.load import LoadedScenario
 from simtool.config.scenario import Own, Rent
 from simtool.profiles.find import ProfileLibrary
@@ -26,6 +25,8 @@ from simtool.result.quantities import (
     time_quantities,
 )
 from simtool.result.result import Comparison, Result
+from simtool.result.site import located_signals
+from simtool.result.standing import standing
 from simtool.sim.run import Outcome, simulate
 
 Progress = Callable[[str, float], None]
@@ -100,6 +101,9 @@ def _result(prepared: Prepared, progress: Progress | None) -> Result:
         observed=_compare(prepared, quantities),
         reference=None,
         profile_digests=prepared.profile_digests,
+        carbon=(*operational, *embodied),
+        bill_lacks=_bill_lacks(prepared),
+        software=standing(prepared.machine.software, prepared.machine.accelerator),
     )
 
 
@@ -127,24 +131,22 @@ def _accounts(
     """Cost lines, carbon of electricity, carbon of making the hardware, and what they leave open."""
     scenario, machine, ledger = prepared.scenario, prepared.machine, outcome.ledger
     site = scenario.site
-    signals = site_signals(site, outcome.end_s, prepared.loaded.path.parent)
+    signals = located_signals(prepared.loaded, outcome.end_s)
     hardware = Hardware(accelerator=machine.accelerator, node=machine.node)
     terms = scenario.economics
     notes: list[str] = list(embodied_notes(hardware))
     if not machine.knows_power:
         notes.append(
-            f"no power of {machine.accelerator.name} is published: energy and its carbon are left out, and the "
-            "bill of owned hardware; "
-            "assume a range with cluster.assume.power_limit: [LOW W, HIGH W]"
+            f"no power of {machine.accelerator.name} is published: energy and its carbon are left out"
+            f"{_missing_lines(terms)}; assume a range with cluster.assume.power_limit: [LOW W, HIGH W]"
         )
     costs: tuple[CostLine, ...] = ()
     if isinstance(terms, Rent):
         costs = rent_cost(ledger, terms.price, terms.money)
-    elif machine.knows_power:
-        costs = (
-            *own_cost(ledger, terms, hardware),
-            *electricity_cost(ledger, signals.price, site.cooling.pue, terms.money),
-        )
+    else:
+        costs = own_cost(ledger, terms, hardware, knows_power=machine.knows_power)
+        if machine.knows_power:
+            costs += electricity_cost(ledger, signals.price, site.cooling.pue, terms.money)
     operational: tuple[CarbonLine, ...] = ()
     if machine.knows_power:
         operational = tuple(carbon_operational(ledger, signal, site.cooling.pue) for signal in signals.carbon)
@@ -154,6 +156,18 @@ def _accounts(
         lifetime, utilisation = economics().hardware_lifetime, economics().utilisation
     embodied = carbon_embodied(ledger, hardware, lifetime, utilisation)
     return costs, operational, embodied, notes
+
+
+def _bill_lacks(prepared: Prepared) -> tuple[str, ...]:
+    """Lines of the bill that need a power nobody states; what is rented has its electricity in the price."""
+    owns = isinstance(prepared.scenario.economics, Own)
+    return NEED_POWER if owns and not prepared.machine.knows_power else ()
+
+
+def _missing_lines(terms: Own | Rent) -> str:
+    if isinstance(terms, Rent):
+        return ""
+    return ", and of the bill electricity and the building, which is priced by the watt: the cost is too low"
 
 
 def _quantities(
@@ -170,7 +184,7 @@ def _quantities(
     if energy:
         roots["energy_it_j"] = energy["energy_it_j"].inputs
     bills = {
-        **money_quantities(costs, prepared.scenario.workload.tokens),
+        **money_quantities(costs, prepared.scenario.workload.tokens, _bill_lacks(prepared)),
         **carbon_quantities(operational, embodied),
     }
     return {**time, **energy, **{name: rooted(amount, roots) for name, amount in bills.items()}}

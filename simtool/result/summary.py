@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simtool.result.result import Result
+from simtool.result.result import Result, is_saved
 
 DIGITS = 12
 """Significant digits of a written number: what is equal on every machine."""
@@ -15,6 +15,8 @@ SCOPES = {
     "energy_facility_j": "facility",
 }
 """Which meter an energy stands for: the accelerators' own, the nodes', all IT, or the building's."""
+INCOMPLETE = ("cost_total_usd", "cost_per_million_tokens_usd")
+"""Sums over the bill, which may lack lines."""
 
 
 def rounded(value: float) -> float:
@@ -37,7 +39,8 @@ def summarise(result: Result) -> dict[str, dict[str, Any]]:
     """Every quantity by name: value, unit, p10, p50, p90 (null with one seed), provenance, and more.
 
     Energies say their `scope`. A quantity of which the scenario assumes a range has `low` and
-    `high`. With a method, `without_method` and `saved_frac`; with a published figure, `observed`.
+    `high`; a total that is too low for want of a power names in `lacks` the lines that it lacks. With a
+    method, `without_method`, and `saved_frac` where less is a saving; with a published figure, `observed`.
     """
     return {name: _entry(result, name) for name in result.quantities}
 
@@ -60,7 +63,10 @@ def _entry(result: Result, name: str) -> dict[str, Any]:
     if result.reference is not None and name in result.reference.quantities:
         before = result.reference.typical(name)
         entry["without_method"] = rounded(before)
-        entry["saved_frac"] = rounded(1.0 - result.typical(name) / before) if before else None
+        if is_saved(name):
+            entry["saved_frac"] = _rounded(result.saved_frac(name))
+    if name in INCOMPLETE and result.bill_lacks:
+        entry["lacks"] = list(result.bill_lacks)
     seen = [comparison for comparison in result.observed if comparison.name == name]
     if seen:
         entry["observed"] = [

@@ -7,8 +7,6 @@ job holds and the power of every component.
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,37 +16,25 @@ from numpy.typing import NDArray
 
 from simtool.ledger import COMPONENTS, Ledger
 from simtool.result.result import Result
+from simtool.trace.chrome import Event, counter, instant, microseconds, named, piece, write_events
 
-MICROSECONDS_PER_SECOND = 1e6
 DECIMALS = 3
-"""Nanoseconds and milliwatts: finer than anything that is simulated."""
-CLUSTER = 1
-"""Number of the one process of the trace."""
-Event = dict[str, Any]
+"""Milliwatts: finer than anything that is simulated."""
 
 
 def write_timeline(path: Path, result: Result) -> None:
     """Write the trace of a result, compressed, without the time of writing."""
-    trace = {
-        "displayTimeUnit": "ms",
-        "otherData": {"scenario": result.scenario.name, "start": result.scenario.site.start.isoformat()},
-        "traceEvents": list(trace_events(result)),
-    }
-    text = json.dumps(trace, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    with (
-        path.open("wb") as file,
-        gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as packed,
-    ):
-        packed.write(text.encode())
+    about = {"scenario": result.scenario.name, "start": result.scenario.site.start.isoformat()}
+    write_events(path, trace_events(result), about)
 
 
 def trace_events(result: Result) -> Iterator[Event]:
     """All events of the trace: names of tracks, slices, instants, counters."""
     ledger = result.outcome.ledger
-    yield _named("process_name", result.scenario.name)
+    yield named("process_name", result.scenario.name)
     tracks = {job: number for number, job in enumerate(ledger.jobs, start=1)}
     for job, number in tracks.items():
-        yield _named("thread_name", job, number)
+        yield named("thread_name", job, number)
     segments = ledger.segments()
     yield from _slices(segments, tracks)
     yield from _instants(result, tracks)
@@ -56,40 +42,21 @@ def trace_events(result: Result) -> Iterator[Event]:
     yield from _power(ledger)
 
 
-def _named(what: str, name: str, track: int = 0) -> Event:
-    return {"ph": "M", "pid": CLUSTER, "tid": track, "name": what, "args": {"name": name}}
-
-
 def _slices(segments: dict[str, NDArray[Any]], tracks: dict[str, int]) -> Iterator[Event]:
-    begins, lengths = _times(segments["t0_s"]), _times(segments["t1_s"] - segments["t0_s"])
+    begins, lengths = microseconds(segments["t0_s"]), microseconds(segments["t1_s"] - segments["t0_s"])
     names = (segments[name].tolist() for name in ("job", "pattern", "num_devices"))
     for begin, length, job, pattern, num_devices in zip(begins, lengths, *names, strict=True):
         if job in tracks:
-            yield {
-                "ph": "X",
-                "pid": CLUSTER,
-                "tid": tracks[job],
-                "name": pattern,
-                "ts": begin,
-                "dur": length,
-                "args": {"num_devices": num_devices},
-            }
+            yield piece(pattern, tracks[job], begin, length, {"num_devices": num_devices})
 
 
 def _instants(result: Result, tracks: dict[str, int]) -> Iterator[Event]:
     events = result.outcome.events
-    times = _times(np.array([event.time_s for event in events]))
+    times = microseconds(np.array([event.time_s for event in events]))
     for event, time in zip(events, times, strict=True):
         about = {"node": event.node, "note": event.note}
-        yield {
-            "ph": "i",
-            "s": "t",
-            "pid": CLUSTER,
-            "tid": tracks.get(event.job, 0),
-            "name": event.kind,
-            "ts": time,
-            "args": {name: value for name, value in about.items() if value not in (None, "")},
-        }
+        told = {name: value for name, value in about.items() if value not in (None, "")}
+        yield instant(event.kind, tracks.get(event.job, 0), time, told)
 
 
 def _waiting_devices(segments: dict[str, NDArray[Any]]) -> Iterator[Event]:
@@ -101,8 +68,8 @@ def _waiting_devices(segments: dict[str, NDArray[Any]]) -> Iterator[Event]:
         change = np.zeros(len(times))
         np.add.at(change, np.searchsorted(times, segments["t0_s"][mine]), segments["num_devices"][mine])
         np.add.at(change, np.searchsorted(times, segments["t1_s"][mine]), -segments["num_devices"][mine])
-        for time, devices in zip(_times(times), np.cumsum(change).tolist(), strict=True):
-            yield _counter(f"devices {pattern}", time, {"devices": int(devices)})
+        for time, devices in zip(microseconds(times), np.cumsum(change).tolist(), strict=True):
+            yield counter(f"devices {pattern}", time, {"devices": int(devices)})
 
 
 def _power(ledger: Ledger) -> Iterator[Event]:
@@ -111,14 +78,5 @@ def _power(ledger: Ledger) -> Iterator[Event]:
         np.append(np.round(ledger.power_w(component=component), DECIMALS), 0.0).tolist()
         for component in COMPONENTS
     ]
-    for time, *watts in zip(_times(ledger.breakpoints_s), *by_component, strict=True):
-        yield _counter("IT power (W)", time, dict(zip(COMPONENTS, watts, strict=True)))
-
-
-def _counter(name: str, time: float, values: dict[str, float]) -> Event:
-    return {"ph": "C", "pid": CLUSTER, "tid": 0, "name": name, "ts": time, "args": values}
-
-
-def _times(seconds: NDArray[Any]) -> list[float]:
-    """Microseconds, as the format counts."""
-    return [float(time) for time in np.round(seconds * MICROSECONDS_PER_SECOND, DECIMALS)]
+    for time, *watts in zip(microseconds(ledger.breakpoints_s), *by_component, strict=True):
+        yield counter("IT power (W)", time, dict(zip(COMPONENTS, watts, strict=True)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import isleap
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,6 +13,9 @@ from simtool.units import SECONDS_PER_DAY
 
 _DAYS_TO_LEAP_DAY = 31 + 28
 """Days of a year before 29 February."""
+_DAYS_PER_YEAR = 365
+MAX_STEPS = 20_000_000
+"""Of a repeated series: 2,000 years of hours; more is a mistake, and takes the memory of a machine."""
 
 
 def repeat_yearly(
@@ -39,9 +43,14 @@ def repeat_yearly(
         field: the scenario's field, for messages.
 
     Raises:
-        InputError: the series is not made of whole calendar years, or a day not of whole steps.
+        InputError: the series is not made of whole calendar years, or a day not of whole steps; the run
+            is too long.
     """
-    begin, end = _moment(times_s[0]), _moment(times_s[-1] + step_s)
+    try:
+        begin, end = _moment(times_s[0]), _moment(times_s[-1] + step_s)
+    except OverflowError:
+        found, allowed = "the series leaves the years 1 to 9999", "years of the calendar"
+        raise InputError(Problem(where, field, found, allowed, "correct its times")) from None
     whole = all(moment == _new_year(moment.year) for moment in (begin, end)) and end > begin
     steps_per_day = SECONDS_PER_DAY / step_s
     if not whole or steps_per_day != round(steps_per_day):
@@ -56,6 +65,10 @@ def repeat_yearly(
         )
     num_years = end.year - begin.year
     years = range(start.astimezone(UTC).year, until.astimezone(UTC).year + 1)
+    if len(years) * steps_per_day * _DAYS_PER_YEAR > MAX_STEPS:
+        found = f"the run takes the years {years[0]} to {years[-1]}, in steps of {step_s:g} s"
+        allowed = f"at most {MAX_STEPS:,} steps"
+        raise InputError(Problem(where, field, found, allowed, "make the run shorter, or give one number"))
     pieces = [
         _as_year(times_s, values, step_s, begin.year + (year - begin.year) % num_years, year)
         for year in years
@@ -70,16 +83,12 @@ def _as_year(times_s: FloatArray, values: FloatArray, step_s: float, source: int
     year = values[first:last]
     per_day = round(SECONDS_PER_DAY / step_s)
     leap_day = slice(_DAYS_TO_LEAP_DAY * per_day, (_DAYS_TO_LEAP_DAY + 1) * per_day)
-    if _is_leap(source) and not _is_leap(target):
+    if isleap(source) and not isleap(target):
         return np.delete(year, leap_day)
-    if _is_leap(target) and not _is_leap(source):
+    if isleap(target) and not isleap(source):
         day_before = year[leap_day.start - per_day : leap_day.start]
         return np.insert(year, leap_day.start, day_before)
     return year
-
-
-def _is_leap(year: int) -> bool:
-    return (_new_year(year + 1) - _new_year(year)).days == 366
 
 
 def _new_year(year: int) -> datetime:

@@ -250,7 +250,10 @@ def _irregular(path: Path, field: str, times: FloatArray, lines: Sequence[int]) 
 
 
 def _moment(epoch_s: float) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=epoch_s)).strftime("%Y-%m-%dT%H:%MZ")
+    try:
+        return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=epoch_s):%Y-%m-%dT%H:%MZ}"
+    except OverflowError:  # a local time at the very end of the calendar
+        return f"{epoch_s:g} s since 1970"
 
 
 def _capped(problems: list[Problem], path: Path, field: str) -> list[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import stat
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ Rows = tuple[list[str], Sequence[int], Mapping[str, Sequence[Any]]]
 def read_csv(path: Path, field: str) -> Rows:
     """Rows of a CSV file, plain or gzip."""
     try:
+        _refuse_other_than_files(path, field)
         with path.open("rb") as raw:
             opened = cast("io.BufferedIOBase", gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
             content = opened.read(MAX_BYTES + 1)
@@ -62,14 +64,16 @@ def read_parquet(path: Path, field: str, wanted: Collection[str]) -> Rows:
     import pyarrow.parquet as parquet
 
     try:
-        opened = parquet.ParquetFile(path)
-        header = list(opened.schema_arrow.names)
-        groups = range(opened.num_row_groups)
-        if sum(opened.metadata.row_group(group).total_byte_size for group in groups) > MAX_BYTES:
-            raise series_error(
-                path, field, "the file is too long", f"{MAX_BYTES // 2**20} MiB unpacked", "cut it"
-            )
-        table = opened.read([name for name in header if name in wanted])
+        _refuse_other_than_files(path, field)
+        with path.open("rb") as file:
+            opened = parquet.ParquetFile(file)
+            header = list(opened.schema_arrow.names)
+            groups = range(opened.num_row_groups)
+            if sum(opened.metadata.row_group(group).total_byte_size for group in groups) > MAX_BYTES:
+                raise series_error(
+                    path, field, "the file is too long", f"{MAX_BYTES // 2**20} MiB unpacked", "cut it"
+                )
+            table = opened.read([name for name in header if name in wanted])
     except (OSError, arrow.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise series_error(path, field, f"cannot be read: {reason}", "a CSV or Parquet file", "") from None
@@ -79,10 +83,21 @@ def read_parquet(path: Path, field: str, wanted: Collection[str]) -> Rows:
         if name == "time_utc" and arrow.types.is_timestamp(column.type) and column.null_count == 0:
             if column.type.tz is None:
                 raise series_error(path, field, "time_utc has no time zone", "timestamps in UTC", "")
-            columns[name] = _datetimes(column.cast(arrow.timestamp("us", tz="UTC")))
+            try:
+                columns[name] = _datetimes(column.cast(arrow.timestamp("us", tz="UTC")))
+            except (OverflowError, arrow.ArrowException):
+                found = "time_utc leaves the years 1 to 9999"
+                raise series_error(path, field, found, "years of the calendar", "correct it") from None
         else:
             columns[name] = column.to_pylist()
     return header, range(1, table.num_rows + 1), columns
+
+
+def _refuse_other_than_files(path: Path, field: str) -> None:
+    """A pipe or a device might never end, or never begin."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder says so itself
+        raise series_error(path, field, "found a device or pipe", "a CSV or Parquet file", "name a file")
 
 
 def _datetimes(column: Any) -> list[datetime]:

@@ -244,4 +244,7 @@ class Signal:
     def _moment(self, time_s: float) -> str:
         if self.start is None or not np.isfinite(time_s):
             return f"{time_s:g} s"
-        return (self.start + timedelta(seconds=time_s)).strftime("%Y-%m-%dT%H:%MZ")
+        try:
+            return f"{self.start + timedelta(seconds=time_s):%Y-%m-%dT%H:%MZ}"
+        except OverflowError:
+            return f"{time_s:g} s after the start, beyond the calendar"

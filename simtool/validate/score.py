@@ -133,6 +133,9 @@ def read_rows(path: Path) -> list[Row]:
         InputError: the file cannot be read or lacks a column.
     """
     try:
+        if path.exists() and not path.is_file():
+            found = "found a folder, a device or a pipe"
+            raise InputError(Problem(str(path), "", found, "", "give a CSV of results"))
         if path.suffix == ".gz":
             with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))

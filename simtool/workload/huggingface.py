@@ -7,7 +7,7 @@ near guess would be a silently wrong parameter count.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,16 @@ MAX_CONFIG_BYTES = 2**20
 Fields = dict[str, Any]
 
 
-def read_config(path: Path) -> Transformer:
+def read_config(path: Path, seq_len: int | None = None) -> Transformer:
     """The transformer that a ``config.json`` describes.
 
+    Args:
+        path: the file.
+        seq_len: tokens in the sequences that it is trained on; without it, no sliding window is allowed.
+
     Raises:
-        InputError: not a JSON object, an architecture that is not covered, or a field that is missing.
+        InputError: not a JSON object, an architecture that is not covered, a field that is missing, or one
+            that changes the work in a way that `Transformer` cannot express.
     """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
@@ -47,7 +52,10 @@ def read_config(path: Path) -> Transformer:
         raise _error(
             path, "model_type", f"found {model_type!r}, which is not a dense decoder known here", hint
         )
-    _refuse_extras(path, config)
+    if problems := [
+        Problem(str(path), key, found, "", mend) for key, found, mend in _inexpressible(config, seq_len)
+    ]:
+        raise InputError(problems)
     try:
         return Transformer.model_validate(_READERS[model_type](config))
     except KeyError as error:
@@ -64,10 +72,45 @@ def read_config(path: Path) -> Transformer:
         raise _error(path, "", f"does not describe a transformer ({error})", "check its numbers") from None
 
 
-def _refuse_extras(path: Path, config: Fields) -> None:
-    for key in ("num_local_experts", "num_experts", "n_routed_experts"):
+def _inexpressible(config: Fields, seq_len: int | None) -> Iterator[tuple[str, str, str]]:
+    """What of a config changes the work and has no place in `Transformer`: key, what was found, how to mend it."""
+    for key in _EXPERTS:
         if config.get(key):
-            raise _error(path, key, f"found {config[key]!r}: a mixture of experts", "use a dense model")
+            yield key, f"found {_short(config[key])}: a mixture of experts", "use a dense model"
+    for key in ("quantization_config", "compression_config"):
+        if config.get(key):
+            found = f"found {_short(config[key])}: quantised weights, which train in another way"
+            yield key, found, "give the config of the model before it was quantised"
+    for key in ("is_encoder_decoder", "add_cross_attention"):
+        if config.get(key):
+            yield key, f"found {_short(config[key])}: not a decoder alone", "use a decoder"
+    window = config.get("sliding_window")
+    if window is not None and _slides(config) and not (_is_count(window) and seq_len and window >= seq_len):
+        found = f"found {_short(window)}: attention over a window that is shorter than the sequence"
+        mend = "remove it to count full attention, which is more work, or lower workload.seq_len to it"
+        yield "sliding_window", found, mend
+    for key in ("hidden_act", "activation_function"):
+        allowed = _ACTIVATIONS[config["model_type"]]
+        if config.get(key) is not None and str(config[key]) not in allowed:
+            found = f"found {_short(config[key])}, which a {config['model_type']} has not"
+            yield key, found, f"allowed: {', '.join(sorted(allowed))}; others are another MLP"
+
+
+def _slides(config: Fields) -> bool:
+    """Whether any layer uses the sliding window that a config states."""
+    layers = config.get("layer_types")
+    if isinstance(layers, list):
+        return any("sliding" in str(layer) for layer in layers)
+    return config.get("use_sliding_window") is not False
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _short(value: object) -> str:
+    text = "a mapping" if isinstance(value, dict) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _gpt2(c: Fields) -> Fields:
@@ -78,6 +121,7 @@ def _gpt2(c: Fields) -> Fields:
         "ffn_hidden_size": c.get("n_inner") or 4 * c["n_embd"],
         "vocab_size": c["vocab_size"],
         "max_positions": c["n_positions"],
+        "mlp": "relu" if c.get("activation_function") == "relu" else "gelu",
         "tied_embeddings": c.get("tie_word_embeddings", True),
     }
 
@@ -85,11 +129,15 @@ def _gpt2(c: Fields) -> Fields:
 def _opt(c: Fields) -> Fields:
     if c.get("word_embed_proj_dim", c["hidden_size"]) != c["hidden_size"]:
         raise ValueError("word_embed_proj_dim differs from hidden_size")
+    biased = c.get("enable_bias", True)
     return {
         **_common(c),
         "ffn_hidden_size": c["ffn_dim"],
         "max_positions": c["max_position_embeddings"] + 2,  # OPT's position table begins at 2
-        "mlp": "relu",
+        "mlp": "gelu" if "gelu" in str(c.get("activation_function")) else "relu",
+        "qkv_bias": biased,
+        "output_bias": biased,
+        "mlp_bias": biased,
         "tied_embeddings": c.get("tie_word_embeddings", True),
     }
 
@@ -152,6 +200,19 @@ _READERS: dict[str, Callable[[Fields], Fields]] = {
     "mistral": _mistral,
     "qwen2": _qwen2,
 }
+
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_experts_per_tok")
+_GELU = frozenset({"gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu"})
+_SILU = frozenset({"silu", "swish"})
+_ACTIVATIONS: dict[str, frozenset[str]] = {
+    "gpt2": _GELU | {"relu"},
+    "opt": _GELU | {"relu"},
+    "bloom": _GELU,
+    "llama": _SILU,
+    "mistral": _SILU,
+    "qwen2": _SILU,
+}
+"""Activations whose MLP is the one that the family's reader gives: gated with silu, plain otherwise."""
 
 
 def _error(path: Path, field: str, found: str, mend: str) -> InputError:

@@ -143,3 +143,9 @@ def test_default_trends_do_not_count_progress_twice() -> None:
     assert set(default_trends("newest")) == {"hardware_efficiency", "electricity_price", "carbon_intensity"}
     assert all(trend.spread is not None and trend.source for trend in default_trends().values())
     assert economics().inflation_per_year.spread is not None
+
+
+@pytest.mark.parametrize("year", [1, 1824, 2226, 9999])
+def test_trends_are_not_carried_through_centuries(year: int) -> None:
+    with pytest.raises(InputError, match=f"carried to {year}; allowed: 200 years"):
+        project_start_year([], {}, [2025, year], base_year=2025.0)

@@ -89,3 +89,11 @@ def test_a_series_of_ones_own(tmp_path: Path) -> None:
     wrong = site(carbon={"average": {"series": "my.csv"}})
     with pytest.raises(InputError, match=r"site\.carbon\.average"):
         site_signals(wrong, 4 * HOUR_S, tmp_path)
+
+
+@pytest.mark.parametrize("repeat", [{}, {"repeat": "yearly"}])
+def test_a_run_that_ends_after_the_calendar_is_refused_at_its_start(repeat: dict[str, str]) -> None:
+    place = site(start="9999-12-31T23:00Z", price={"series": "price-ercot", **repeat})
+    with pytest.raises(InputError, match=r"site\.start: found 9999-12-31T23:00Z .* ends after year 9999"):
+        site_signals(place, 2 * HOUR_S)
+    assert site_signals(site(start="9999-12-31T23:00Z"), 1e20).price.is_constant

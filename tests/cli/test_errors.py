@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from simtool.cli import inputs, main
+from simtool.cli import failure, inputs
 from simtool.errors import InfeasibleError, InputError, OutputError, Problem, SimtoolError
 from tests.cli.conftest import Called
 
@@ -87,7 +87,7 @@ def test_verbose_shows_where_a_bug_arose(
 def test_a_reader_that_has_seen_enough_is_no_error(
     simtool: Callable[..., Called], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main, "_forget_stdout", lambda: None)
+    monkeypatch.setattr(failure, "_forget_stdout", lambda: None)
     monkeypatch.setattr(inputs, "target", fails_with(BrokenPipeError(errno.EPIPE, "Broken pipe")))
     assert simtool("run", "quickstart") == Called(0, "", "")
 

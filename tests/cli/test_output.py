@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from simtool import run
 from simtool.cli import console, show_run
 from simtool.cli.explain import lines, tree
 from simtool.cli.inputs import Answer
@@ -93,6 +94,49 @@ def test_memory_published_figures_notes_and_folder_are_told(
     assert "note: made by hand" in text
     assert text.splitlines()[-1].startswith(str(tmp_path / "quickstart"))
     assert "answered before" in printed(made.with_method(), reused=True)
+
+
+def test_only_amounts_have_a_saving(printed: Callable[..., str], tmp_path: Path) -> None:
+    result = made.with_method()
+    share = Derived(name="mfu", value=0.4, unit="", formula="a share")
+    extended = replace(result, quantities={**result.quantities, "mfu": share})
+    assert extended.reference is not None
+    reference = replace(extended.reference, quantities={**extended.reference.quantities, "mfu": share})
+    printed(replace(extended, reference=reference))
+    (folder,) = (tmp_path / "quickstart").iterdir()
+    summary = read_summary(folder)
+    assert summary["mfu"]["without_method"] == 0.4
+    assert "saved_frac" not in summary["mfu"]
+    assert summary["cost_total_usd"]["saved_frac"] > 0
+
+
+def test_the_bill_and_both_accounts_of_carbon_have_rows(printed: Callable[..., str]) -> None:
+    changes = ["site.carbon={average: 0.3 kgCO2e/kWh, marginal: 0.6 kgCO2e/kWh}", "method=none"]
+    text = printed(run("quickstart", changes))
+    rows = [line.split("  ")[0] or line.strip().split("  ")[0] for line in text.splitlines()]
+    cost, average = rows.index("cost"), rows.index("carbon, average")
+    assert rows[cost:average] == ["cost", "hardware", "building", "maintenance", "electricity"]
+    assert rows[average : average + 4] == [
+        "carbon, average",
+        "operational",
+        "embodied, boards",
+        "embodied, hosts",
+    ]
+    assert rows[average + 4] == "carbon, marginal"
+    assert "interruptions" in rows
+    assert "software: megatron-core, numbers 12 calibrated" in " ".join(text.split())
+    assert narrow(text)
+
+
+def test_a_bill_that_lacks_lines_is_marked(printed: Callable[..., str], tmp_path: Path) -> None:
+    text = printed(replace(made.with_method(), bill_lacks=("electricity", "facility")))
+    assert "cost, incomplete" in text
+    (folder,) = (tmp_path / "quickstart").iterdir()
+    assert read_summary(folder)["cost_total_usd"]["lacks"] == ["electricity", "facility"]
+    bill = (folder / "costs.csv").read_text("utf-8").splitlines()
+    assert bill[-2:] == [
+        f"{name},,not known: needs a power that nobody states" for name in ("electricity", "facility")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from simtool.cli.main import app
+from simtool.cli.app import app
 from tests.cli.conftest import Called
 
 SURFACE = Path(__file__).with_name("surface.txt")

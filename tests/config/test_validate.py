@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import Field, field_validator, model_validator
 
+from simtool.config import mistakes
 from simtool.config.dump import dump_yaml
 from simtool.config.fields import Fraction, Quantity, Strict, Watts
 from simtool.config.load import load_document, load_scenario, validate
-from simtool.config.marks import walk
+from simtool.config.marks import MAX_PROBLEMS, walk
 from simtool.config.yaml12 import parse
-from simtool.errors import InputError, Problem
+from simtool.errors import InputError, Problem, did_you_mean
 from simtool.provenance import Sourced
 from tests.config.conftest import SCENARIO, Write, problems_in
 
@@ -259,6 +260,29 @@ def test_hundreds_of_problems_are_counted(write: Write) -> None:
     problems = problems_of(write, "".join(f"k{n}: 1\n" for n in range(200)))
     assert len(problems) == 51
     assert problems[-1] == "a.yaml: found 150 more problems"
+
+
+def test_of_thousands_of_problems_few_are_put_into_words(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        mistakes, "did_you_mean", lambda word, known: asked.append(word) or did_you_mean(word, known)
+    )
+    path = write("".join(f"unknown_{number}: 1\n" for number in range(20_000)))
+    with pytest.raises(InputError) as caught:
+        load_scenario(path)
+    problems = caught.value.problems
+    assert len(asked) <= MAX_PROBLEMS
+    assert len(problems) == MAX_PROBLEMS + 1
+    assert problems[MAX_PROBLEMS - 1].where.startswith(str(path))
+    assert re.fullmatch("found 19[0-9]+ more problems", problems[-1].found)
+
+
+def test_a_word_of_megabytes_is_not_repeated() -> None:
+    problem = Problem("a.yaml:1:1", "name", "x" * 3_000_000)
+    assert len(str(problem)) < 3000
+    assert did_you_mean("h" * 3_000_000, ["h100-sxm"]) == "known: h100-sxm"
 
 
 def test_a_file_may_be_opened_again_after_an_error(write: Write) -> None:

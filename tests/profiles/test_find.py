@@ -212,3 +212,99 @@ def test_an_unknown_scenario_is_met_with_near_ones(scenarios: Path, written: str
 def test_any_text_is_found_or_an_input_error(written: str) -> None:
     with contextlib.suppress(InputError):
         assert find_scenario(written).exists()
+
+
+# ------------------------------------------------- what a profile of the user extends, beside it or shipped
+
+OWN = """schema: simtool/accelerator/1
+extends: {extends}
+name: mine
+memory: {{size: {{value: 96 GB, kind: datasheet, source: "a sheet"}}}}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder of the user with an accelerator that extends nothing that stands beside it."""
+    (tmp_path / "mine.yaml").write_text(OWN.format(extends="h100-sxm.yaml"), "utf-8")
+    return tmp_path
+
+
+def test_what_is_not_beside_the_file_is_taken_from_the_shipped_profiles(
+    own: Path, shipped: ProfileLibrary
+) -> None:
+    library = default_library([own])
+    mine, theirs = library.get("accelerator", "mine"), shipped.get("accelerator", "h100-sxm")
+    assert float(mine.memory.size) == 96e9
+    assert mine.memory.bandwidth == theirs.memory.bandwidth
+    assert mine.power == theirs.power
+    assert mine.efficiency == theirs.efficiency
+    assert find.borrowed(library.document("accelerator", "mine")) == (
+        "h100-sxm.yaml",
+        "efficiency/h100-sxm.yaml",
+        "families/hopper.yaml",
+    )
+    assert find.borrowed(library.document("accelerator", "h100-sxm")) == ()
+
+
+@pytest.mark.parametrize("below", ["efficiency/h100-sxm.yaml", "families/hopper.yaml"])
+def test_the_users_own_file_comes_first_wherever_in_the_chain_it_stands(
+    own: Path, below: str, shipped: ProfileLibrary
+) -> None:
+    """Also where a shipped file extends it: the user's family is not passed over in silence."""
+    copy = own / below
+    copy.parent.mkdir()
+    copy.write_text((shipped_folder("hardware_profiles") / below).read_text("utf-8"), "utf-8")
+    library = default_library([own])
+    document = library.document("accelerator", "mine")
+    assert str(copy) in document.files
+    assert below not in find.borrowed(document)
+    assert library.data("accelerator", "mine") == ProfileLibrary((own,)).data("accelerator", "mine")
+    assert library.path("accelerator", "h100-sxm").is_relative_to(shipped_folder("hardware_profiles"))
+    assert library.data("accelerator", "h100-sxm") == shipped.data("accelerator", "h100-sxm")
+
+
+def test_a_profile_in_a_subfolder_finds_its_like(tmp_path: Path) -> None:
+    (tmp_path / "nodes").mkdir()
+    text = "schema: simtool/node/1\nextends: dgx-h100.yaml\nname: mine\nnum_accelerators: 4\n"
+    (tmp_path / "nodes" / "mine.yaml").write_text(text, "utf-8")
+    library = default_library([tmp_path])
+    assert library.get("node", "mine").num_accelerators == 4
+    assert library.get("node", "mine").host_load == library.get("node", "dgx-h100").host_load
+
+
+@pytest.mark.parametrize("extends", ["families/hoper.yaml", "hoper.yaml"])
+def test_what_stands_in_neither_place_is_told_with_both(own: Path, extends: str) -> None:
+    (own / "mine.yaml").write_text(OWN.format(extends=extends), "utf-8")
+    with pytest.raises(InputError) as caught:
+        default_library([own]).get("accelerator", "mine")
+    (problem,) = caught.value.problems
+    assert problem.where.endswith("mine.yaml:2:10")
+    assert str(own / extends) in problem.found
+    assert str(shipped_folder("hardware_profiles") / extends) in problem.found
+    assert problem.mend
+
+
+@pytest.mark.parametrize("extends", ["../outside.yaml", "/nowhere/hopper.yaml"])
+def test_nothing_outside_the_shipped_folder_is_reached(own: Path, extends: str) -> None:
+    (own / "mine.yaml").write_text(OWN.format(extends=extends), "utf-8")
+    with pytest.raises(InputError, match="no such file") as caught:
+        default_library([own]).get("accelerator", "mine")
+    assert str(shipped_folder("hardware_profiles")) not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_not_passed_over(own: Path) -> None:
+    (own / "h100-sxm.yaml").symlink_to(own / "gone.yaml")
+    with pytest.raises(InputError, match=r"h100-sxm\.yaml"):
+        default_library([own]).get("accelerator", "mine")
+
+
+@pytest.mark.parametrize(
+    ("below", "extends"), [("h100-sxm.yaml", "h100-sxm.yaml"), ("families/hopper.yaml", "../mine.yaml")]
+)
+def test_a_cycle_through_the_users_files_is_seen(own: Path, below: str, extends: str) -> None:
+    file = own / below
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"schema: simtool/accelerator/1\nextends: {extends}\n", "utf-8")
+    with pytest.raises(InputError, match="cycle"):
+        default_library([own]).get("accelerator", "mine")

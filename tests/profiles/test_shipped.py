@@ -23,9 +23,11 @@ ACCELERATORS = LIBRARY.names("accelerator")
 NODES = LIBRARY.names("node")
 PROFILES = [(kind, name) for kind in FOLDERS for name in LIBRARY.names(kind)]
 HARDWARE_FILES = sorted(
-    path for path in FOLDER.rglob("*.yaml") if path.parent.name not in ("models", "effects", "measurements")
+    path
+    for path in FOLDER.rglob("*.yaml")
+    if path.parent.name not in ("models", "effects", "measurements") and FOLDER / "traces" not in path.parents
 )
-COUNTS = {"num_processors", "domain", "num_accelerators", "num_measured"}
+COUNTS = {"num_processors", "domain", "num_accelerators", "num_measured", "num_rows", "num_families"}
 """Whole numbers that need no unit and no source."""
 NUMBERS_OF_A_QUANTITY = {"value", "spread"}
 RESIDUALS = "residual_"

@@ -63,7 +63,10 @@ def test_a_ramp_and_a_method_cut_the_same_run() -> None:
 @pytest.mark.parametrize(
     ("override", "word"),
     [
-        ("workload.batch_ramp=[{until: 2 Gtoken, global_batch: 64}, {until: 1 Gtoken, global_batch: 128}]", "later"),
+        (
+            "workload.batch_ramp=[{until: 2 Gtoken, global_batch: 64}, {until: 1 Gtoken, global_batch: 128}]",
+            "later",
+        ),
         ("workload.batch_ramp=[{until: 1 Gtoken, global_batch: 63}]", "multiples"),
         ("workload.batch_ramp={start: 100000, increment: 8, over: 1 Gtoken}", "lower start"),
         ("workload.batch_ramp={start: 8, increment: 8, over: 1 Ptoken}", "before the tokens do"),

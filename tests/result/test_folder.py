@@ -20,6 +20,7 @@ from simtool.result import folder
 from simtool.result.folder import read_manifest, read_summary, run_folder, write_run_folder
 from simtool.result.manifest import run_hash
 from simtool.result.result import Result
+from simtool.result.saved import sealed
 from tests.report import made
 
 FILES = {
@@ -140,6 +141,7 @@ def test_the_same_question_is_answered_once(result: Result, tmp_path: Path) -> N
     (path / "mine.txt").write_text("kept", "utf-8")
     assert write(result, tmp_path) == path
     assert (path / "mine.txt").exists()
+    (path / "mine.txt").unlink()
     assert write(result, tmp_path, force=True) == path
     assert {file.name for file in path.iterdir()} == FILES
 
@@ -242,16 +244,15 @@ def test_a_failed_rename_brings_the_old_folder_back(
 def test_a_twin_that_was_faster_is_accepted(
     result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original: Callable[..., None] = folder.write_timeline
+    original: Callable[..., None] = folder._write_json
 
-    def twin_finishes_first(path: Path, its: Result) -> None:
-        original(path, its)
-        monkeypatch.setattr(folder, "write_timeline", original)
-        target = run_folder(tmp_path, its.scenario, its.profile_digests)
-        path.parent.rename(target)
-        path.parent.mkdir()
+    def twin_finishes_first(path: Path, content: dict[str, Any]) -> None:
+        original(path, content)
+        if path.name == "manifest.json":  # the last file
+            path.parent.rename(run_folder(tmp_path, result.scenario, result.profile_digests))
+            path.parent.mkdir()
 
-    monkeypatch.setattr(folder, "write_timeline", twin_finishes_first)
+    monkeypatch.setattr(folder, "_write_json", twin_finishes_first)
     path = write(result, tmp_path)
     assert {file.name for file in path.iterdir()} == FILES
 
@@ -267,8 +268,8 @@ def test_a_folder_that_is_not_a_run_is_not_touched(result: Result, tmp_path: Pat
 
 def test_another_run_with_the_same_short_hash_is_not_overwritten(result: Result, tmp_path: Path) -> None:
     path = write(result, tmp_path)
-    text = (path / "manifest.json").read_text("utf-8")
-    (path / "manifest.json").write_text(text.replace(read_manifest(path)["hash"], "f" * 64), "utf-8")
+    other = sealed(read_manifest(path) | {"hash": "f" * 64}, path)
+    (path / "manifest.json").write_text(json.dumps(other), "utf-8")
     with pytest.raises(OutputError, match="another run"):
         write(result, tmp_path)
 

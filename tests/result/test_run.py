@@ -157,13 +157,50 @@ def test_without_a_stated_power_time_works_and_energy_asks():
     changes = ["cluster.accelerator=tpu-v5e", "cluster.node=generic-8", "method=none"]
     blind = run("quickstart", changes)
     assert "energy_facility_j" not in blind.quantities
-    assert "cost_total_usd" not in blind.quantities
     assert blind.value("duration_s") > 0
+    assert {line.name for line in blind.costs} == {"hardware", "maintenance"}
+    assert blind.bill_lacks == ("electricity", "facility")
+    assert "electricity" in blind.quantities["cost_total_usd"].formula
+    assert any("the cost is too low" in note for note in blind.notes)
     assert any("power_limit" in note for note in blind.notes)
     assumed = run("quickstart", [*changes, "cluster.assume={power_limit: [150 W, 250 W]}"])
     low, high = assumed.ranges["energy_facility_j"]
     assert low < assumed.value("energy_facility_j") < high
     assert "duration_s" not in assumed.ranges
+    cheapest, dearest = assumed.ranges["cost_total_usd"]
+    assert blind.value("cost_total_usd") < cheapest < assumed.value("cost_total_usd") < dearest
+    assert {"electricity", "facility"} < {line.name for line in assumed.costs}
+    assert assumed.bill_lacks == ()
+    assert not any("too low" in note for note in assumed.notes)
+
+
+def test_rent_is_whole_without_a_power():
+    changes = [
+        "cluster.accelerator=tpu-v5e",
+        "cluster.node=generic-8",
+        "economics={mode: rent, price: 1 USD/h}",
+    ]
+    blind = run("quickstart", [*changes, "method=none"])
+    assert blind.bill_lacks == ()
+    assert not any("too low" in note for note in blind.notes)
+
+
+def test_only_amounts_are_saved(quickstart):
+    for name in ("mfu", "hfu", "goodput_frac", "tokens_per_s", "num_interruptions"):
+        assert quickstart.saved_frac(name) is None
+    saved = {name for name in quickstart.quantities if quickstart.saved_frac(name) is not None}
+    assert {"duration_s", "cost_electricity_usd", "carbon_embodied_hosts_kgco2e"} < saved
+
+
+def test_a_framework_on_other_hardware_is_told_and_those_that_fit_are_named(quickstart):
+    assert quickstart.software.is_fitted_here
+    assert not any("fitted on" in note for note in quickstart.notes)
+    other = run("quickstart", ["software.framework=maxtext-tpu", "method=none"])
+    assert not other.software.is_fitted_here
+    (note,) = [note for note in other.notes if "fitted on" in note]
+    assert note.startswith("maxtext-tpu was fitted on tpu and not on hopper (h100-sxm)")
+    assert "jax-gpu" in note
+    assert "maxtext" not in note.partition("fitted on hopper: ")[2]
 
 
 def test_a_model_that_does_not_fit_names_the_limit_and_what_would_fit():

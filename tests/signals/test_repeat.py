@@ -71,3 +71,24 @@ def test_a_part_of_a_year_cannot_stand_for_a_year() -> None:
         repeat_yearly(times[1:], values[1:], HOUR_S, start, start)
     with pytest.raises(InputError, match="whole calendar years"):
         repeat_yearly(times[:-24], values[:-24], HOUR_S, start, start)
+
+
+def test_the_last_year_of_the_calendar() -> None:
+    times, values = series(2022, 2023)
+    start = datetime(9999, 12, 1, tzinfo=UTC)
+    again, repeated = repeat_yearly(times, values, HOUR_S, start, start + timedelta(days=30))
+    assert at(again, repeated, datetime(9999, 12, 31, 23, tzinfo=UTC)) == values[-1]
+
+
+def test_a_series_beyond_the_calendar_is_refused() -> None:
+    times = datetime(9999, 12, 31, 22, tzinfo=UTC).timestamp() + HOUR_S * np.arange(2)
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    with pytest.raises(InputError, match="leaves the years 1 to 9999"):
+        repeat_yearly(times, np.ones(2), HOUR_S, start, start)
+
+
+def test_a_run_of_millennia_is_refused_before_it_takes_memory() -> None:
+    times, values = series(2022, 2023)
+    start, until = (datetime(year, 1, 1, tzinfo=UTC) for year in (2025, 9000))
+    with pytest.raises(InputError, match="takes the years 2025 to 9000"):
+        repeat_yearly(times, values, HOUR_S, start, until)

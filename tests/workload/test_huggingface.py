@@ -87,11 +87,72 @@ def test_published_parameter_counts_from_config(tmp_path, config, published):
         ({key: value for key, value in LLAMA.items() if key != "hidden_size"}, "hidden_size"),
         ({**LLAMA, "hidden_size": "large"}, "hidden_size"),
         ([1, 2], "JSON object"),
+        ({**LLAMA, "num_experts": 64}, "mixture of experts"),
+        ({**LLAMA, "num_experts_per_tok": 2}, "mixture of experts"),
+        ({**LLAMA, "quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantised weights"),
+        ({**LLAMA, "is_encoder_decoder": True}, "not a decoder alone"),
+        ({**LLAMA, "hidden_act": "gelu"}, "hidden_act: found 'gelu', which a llama has not"),
+        ({**LLAMA, "hidden_act": ["silu"]}, "hidden_act"),
+        ({**LLAMA, "sliding_window": 4096}, "sliding_window"),
     ],
 )
 def test_what_cannot_be_expressed_is_refused_with_a_reason(tmp_path, config, complaint):
     with pytest.raises(InputError, match=complaint):
         read_config(write(tmp_path, config))
+
+
+def test_a_sliding_window_counts_where_it_is_shorter_than_the_sequence(tmp_path):
+    mistral = {**LLAMA, "model_type": "mistral", "hidden_act": "silu"}
+    windowed = write(tmp_path, {**mistral, "sliding_window": 4096})
+    (tmp_path / "full").mkdir()
+    full = read_config(write(tmp_path / "full", mistral))
+    assert read_config(windowed, 4096) == full
+    for seq_len in (4097, None):
+        with pytest.raises(InputError, match="sliding_window: found 4096"):
+            read_config(windowed, seq_len)
+
+
+@pytest.mark.parametrize(
+    "unused",
+    [
+        {"use_sliding_window": False, "sliding_window": 4096},
+        {"sliding_window": None},
+        {"sliding_window": 4096, "layer_types": ["full_attention"] * 32},
+        {"quantization_config": None, "num_experts": 0},
+    ],
+)
+def test_what_is_stated_and_not_used_is_no_obstacle(tmp_path, unused):
+    plain = read_config(write(tmp_path, {**LLAMA, "model_type": "qwen2"}), 8192)
+    assert read_config(write(tmp_path, {**LLAMA, "model_type": "qwen2", **unused}), 8192) == plain
+
+
+def test_activations_and_biases_that_can_be_expressed_are_taken_over(tmp_path):
+    gpt2 = {
+        "model_type": "gpt2",
+        "n_layer": 2,
+        "n_embd": 64,
+        "n_head": 2,
+        "n_positions": 16,
+        "vocab_size": 99,
+    }
+    assert read_config(write(tmp_path, {**gpt2, "activation_function": "gelu_new"})).mlp == "gelu"
+    assert read_config(write(tmp_path, {**gpt2, "activation_function": "relu"})).mlp == "relu"
+    opt = {"model_type": "opt", "num_hidden_layers": 2, "hidden_size": 64, "ffn_dim": 256, "vocab_size": 99}
+    opt |= {"num_attention_heads": 2, "max_position_embeddings": 16, "enable_bias": False}
+    bare = read_config(write(tmp_path, {**opt, "activation_function": "gelu"}))
+    assert (bare.mlp, bare.qkv_bias, bare.output_bias, bare.mlp_bias) == ("gelu", False, False, False)
+
+
+def test_all_that_cannot_be_expressed_is_told_at_once(tmp_path):
+    strange = {
+        "num_experts": 8,
+        "quantization_config": {"bits": 4},
+        "hidden_act": "relu",
+        "sliding_window": 1,
+    }
+    with pytest.raises(InputError) as caught:
+        read_config(write(tmp_path, {**LLAMA, **strange}), 8192)
+    assert {problem.field for problem in caught.value.problems} == set(strange)
 
 
 def test_broken_files_give_one_clear_error(tmp_path):

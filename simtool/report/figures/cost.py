@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from simtool.account.money import described
 from simtool.account.site import site_signals
-from simtool.report import style
+from simtool.report import style, words
 from simtool.report.table import Table
 from simtool.result.result import Result
 
@@ -67,7 +67,7 @@ def without_method_usd(result: Result) -> float | None:
     return None if result.reference is None else result.reference.value("cost_total_usd")
 
 
-def draw(numbers: Table, *, money: str, source: str, without: float | None = None) -> Figure:
+def draw(numbers: Table, *, money: str, source: str, without: float | None = None, which: str = "") -> Figure:
     """The figure of a table made by `table`.
 
     Args:
@@ -75,6 +75,7 @@ def draw(numbers: Table, *, money: str, source: str, without: float | None = Non
         money: which money the amounts are in, e.g. ``nominal USD of 2025``.
         source: for the footer.
         without: bill of the run without its method [USD].
+        which: of two runs the one that is shown, for the title.
     """
     names = [name for name in numbers.columns if name not in ("time_s", "total_usd")]
     names.sort(key=lambda name: -float(numbers.numbers(name)[-1]))
@@ -83,7 +84,7 @@ def draw(numbers: Table, *, money: str, source: str, without: float | None = Non
     time_scale, time_unit = style.axis_unit(float(times[-1]), style.DURATION)
     scale, unit = style.axis_unit(max(float(np.abs(total).max()), without or 0.0), style.MONEY)
     kept = names if len(names) <= MAX_LINES else names[: MAX_LINES - 1]
-    parts = {style.label(name.removesuffix("_usd")): numbers.numbers(name) for name in kept}
+    parts = {words.label(f"cost_{name}").removeprefix("cost "): numbers.numbers(name) for name in kept}
     if len(kept) < len(names):
         parts["other"] = np.sum([numbers.numbers(name) for name in names if name not in kept], axis=0)
     drawing = style.new_figure(2.9)
@@ -121,6 +122,6 @@ def draw(numbers: Table, *, money: str, source: str, without: float | None = Non
     axes.set_ylabel(f"cost so far ({unit}, {money.replace(' USD of', '')})")
     style.rule(axes, "y")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
-    style.headline(drawing, "Cost over the run")
+    style.headline(drawing, f"Cost over the run{which}")
     style.footer(drawing, source)
     return drawing

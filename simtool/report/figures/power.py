@@ -70,8 +70,8 @@ def figure(result: Result) -> Figure:
     return draw(table(result), source="")
 
 
-def draw(numbers: Table, *, source: str) -> Figure:
-    """The figure of a table made by `table`."""
+def draw(numbers: Table, *, source: str, which: str = "") -> Figure:
+    """The figure of a table made by `table`; `which` says of two runs the one that is shown."""
     begin, end = numbers.numbers("begin_s"), numbers.numbers("end_s")
     facility = numbers.numbers("power_facility_mean_w")
     highest = numbers.numbers("power_it_max_w")
@@ -90,18 +90,25 @@ def draw(numbers: Table, *, source: str) -> Figure:
     )
     lowest = numbers.numbers("power_it_min_w")
     if bool((highest - lowest > 1e-6 * highest).any()):
-        middle = (edges[1:] + edges[:-1]) / 2
-        for values, name, colour in ((highest, "highest", style.VERMILION), (lowest, "lowest", style.BLACK)):
-            axes.plot(
-                middle, values / scale, ".", color=colour, markersize=1.3, label=f"IT, {name} in a stretch"
-            )
+        differs = highest - lowest > 1e-6 * highest
+        axes.stairs(
+            highest / scale, edges, baseline=None, color=style.VERMILION, linewidth=0.9, label="IT, highest"
+        )
+        middle = ((edges[1:] + edges[:-1]) / 2)[differs]
+        axes.plot(
+            middle, lowest[differs] / scale, ".", color=style.YELLOW, markersize=1.6, label="IT, lowest"
+        )
+        source += (
+            f"\nAreas: mean of each of {len(begin)} stretches. Highest and lowest: within a stretch; the lowest "
+            "where it differs, such as in a checkpoint."
+        )
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, None)
     axes.margins(y=0.1)
     axes.set_xlabel(f"time since the start ({time_unit})")
-    axes.set_ylabel(f"power, mean of each stretch ({unit})")
+    axes.set_ylabel(f"power ({unit})")
     style.rule(axes, "y")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
-    style.headline(drawing, "Power over the run, by component")
+    style.headline(drawing, f"Power over the run, by component{which}")
     style.footer(drawing, source)
     return drawing

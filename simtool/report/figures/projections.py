@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ Panel = tuple[str, str, Sequence[tuple[float, str]]]
 NEWEST, SAME = "newest accelerators", "same accelerators"
 HARDWARE_COLOURS = {SAME: style.BLUE, NEWEST: style.ORANGE}
 HARDWARE_MARKERS = {SAME: "o", NEWEST: "s"}
+HARDWARE_WIDTHS = {SAME: 2.6, NEWEST: 1.0}
+"""Unlike, so that both are seen where they coincide: the second is drawn over the first."""
 DASHED = (0, (4, 2))
 LINEAR_RATIO = 6.0
 """Largest over smallest value up to which an axis that begins at zero reads better than a logarithmic one."""
@@ -31,17 +34,23 @@ def _panels(numbers: Table, money: str) -> list[Panel]:
     panels: list[Panel] = [
         ("cost_usd", f"cost ({{}}, {money.replace(' USD of', '')})", style.MONEY),
         ("energy_facility_j", "energy of the facility ({})", style.ENERGY),
+        ("carbon_kgco2e", "carbon ({})", style.CARBON),
+        ("carbon_marginal_kgco2e", "carbon ({})", style.CARBON),
         ("duration_s", "duration ({})", style.DURATION),
     ]
-    return [one for one in panels if one[0] in numbers.columns and np.isfinite(numbers.numbers(one[0])).any()]
+    known = [
+        one for one in panels if one[0] in numbers.columns and np.isfinite(numbers.numbers(one[0])).any()
+    ]
+    has_average = any(one[0] == "carbon_kgco2e" for one in known)
+    return [one for one in known if not (has_average and one[0] == "carbon_marginal_kgco2e")]
 
 
 def draw_tokens(numbers: Table, *, money: str, source: str, num_parameters: float) -> Figure:
-    """Cost, energy and duration against tokens, with tokens per parameter on top."""
+    """Cost, energy, carbon and duration against tokens, with tokens per parameter on top."""
     panels = _panels(numbers, money)
-    drawing, places = _grid(len(panels))
+    drawing, places = _grid(len(panels), source)
     scale, unit = _token_unit(float(numbers.numbers("tokens").max()))
-    for place, one, letter in zip(places, panels, "abc", strict=False):
+    for place, one, letter in zip(places, panels, "abcd", strict=False):
         _lines(place, numbers, "tokens", scale, one, letter)
         _log_axis(place, f"training tokens ({unit})")
         above = place.secondary_xaxis(
@@ -59,16 +68,17 @@ def draw_tokens(numbers: Table, *, money: str, source: str, num_parameters: floa
     _key(places, numbers)
     style.headline(drawing, "What more or fewer training tokens would cost")
     style.footer(
-        drawing, f"{source}\nDot: the scenario. In proportion to tokens: same model, layout and prices."
+        drawing,
+        f"{source}\nDot: the scenario. In proportion to tokens: same model, layout and prices.{_account(panels)}",
     )
     return drawing
 
 
 def draw_devices(numbers: Table, *, money: str, source: str) -> Figure:
-    """Cost, energy and duration against the number of accelerators."""
+    """Cost, energy, carbon and duration against the number of accelerators."""
     panels = _panels(numbers, money)
-    drawing, places = _grid(len(panels))
-    for place, one, letter in zip(places, panels, "abc", strict=False):
+    drawing, places = _grid(len(panels), source)
+    for place, one, letter in zip(places, panels, "abcd", strict=False):
         _lines(place, numbers, "num_devices", 1.0, one, letter)
         _log_axis(place, "accelerators")
         place.set_title(letter)
@@ -77,19 +87,20 @@ def draw_devices(numbers: Table, *, money: str, source: str) -> Figure:
     style.footer(
         drawing,
         f"{source}\nDot: the scenario as simulated; elsewhere the step model with the same global batch, "
-        "failures in their expected number, at this run's cost of an accelerator-hour and a kilowatt-hour.",
+        "failures in their expected number, at this run's cost of an accelerator-hour and a kilowatt-hour."
+        f"{_account(panels)}",
     )
     return drawing
 
 
 def draw_start_years(numbers: Table, *, money: str, source: str) -> Figure:
-    """Cost and energy against the start year, for the same and for each year's newest accelerators."""
+    """Cost, energy and carbon against the start year, for the same and for each year's newest accelerators."""
     from matplotlib.ticker import MaxNLocator
 
     panels = [one for one in _panels(numbers, money) if one[0] != "duration_s"]
-    drawing, places = _grid(len(panels))
+    drawing, places = _grid(len(panels), source)
     runs = [str(run) for run in numbers.unique("run")]
-    for place, (quantity, words, units), letter in zip(places, panels, "ab", strict=False):
+    for place, (quantity, words, units), letter in zip(places, panels, "abc", strict=False):
         scale, unit = style.axis_unit(float(np.nanmax(numbers.numbers(quantity))), units)
         for hardware in numbers.unique("hardware"):
             colour = HARDWARE_COLOURS[str(hardware)]
@@ -102,9 +113,9 @@ def draw_start_years(numbers: Table, *, money: str, source: str) -> Figure:
                     rows.numbers(quantity) / scale,
                     color=colour,
                     linestyle=DASHED if is_base else "-",
-                    linewidth=1.0 if is_base else 1.4,
+                    linewidth=HARDWARE_WIDTHS[str(hardware)] * (0.7 if is_base else 1.0),
                     marker=HARDWARE_MARKERS[str(hardware)],
-                    markersize=5.0 if hardware == SAME else 2.6,
+                    markersize=6.0 if hardware == SAME else 2.4,
                     markerfacecolor="white" if hardware == SAME else colour,
                     label=f"{hardware}, {run}" if len(runs) > 1 else str(hardware),
                 )
@@ -117,16 +128,47 @@ def draw_start_years(numbers: Table, *, money: str, source: str) -> Figure:
         place.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         style.rule(place, "y")
         place.set_title(letter)
-    places[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if len(panels) == 3:
+        lines, names = places[0].get_legend_handles_labels()
+        places[3].legend(lines, names, loc="center left")
+    else:
+        places[len(panels) - 1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     style.headline(drawing, "The same work started in another year")
-    style.footer(drawing, f"{source}\nBand: 10th to 90th percentile of the trends, not of the run itself.")
+    band = "Band: 10th to 90th percentile of the trends, not of the run itself."
+    style.footer(drawing, f"{source}\n{band}{_account(panels)}{_coincidence(numbers, panels)}")
     return drawing
 
 
-def _grid(num_panels: int) -> tuple[Figure, list[Axes]]:
-    drawing = style.new_figure(2.75, width_in=style.WIDTH_IN if num_panels > 1 else 4.2)
-    places = drawing.subplots(1, num_panels, squeeze=False)[0]
-    return drawing, list(places)
+def _coincidence(numbers: Table, panels: Sequence[Panel]) -> str:
+    """Which panels show two lines as one, in words."""
+    same, newest = (numbers.where("hardware", hardware) for hardware in (SAME, NEWEST))
+    alike = [
+        letter
+        for (quantity, _, _), letter in zip(panels, "abc", strict=False)
+        if np.allclose(same.numbers(quantity), newest.numbers(quantity), rtol=0.01)
+    ]
+    if not alike:
+        return ""
+    return f" In {' and '.join(alike)} the lines of both kinds of hardware coincide: their trends are alike."
+
+
+def _account(panels: Sequence[Panel]) -> str:
+    """Which carbon is shown, for the footer."""
+    shown = {quantity for quantity, _, _ in panels}
+    if "carbon_kgco2e" in shown:
+        return " Carbon: average intensity of the grid, and the making of the hardware."
+    return " Carbon: marginal intensity of the grid." if "carbon_marginal_kgco2e" in shown else ""
+
+
+def _grid(num_panels: int, source: str) -> tuple[Figure, list[Axes]]:
+    """Up to two panels beside each other, more in rows of two; a place without a panel stays blank."""
+    num_rows, num_columns = (1, num_panels) if num_panels < 3 else (math.ceil(num_panels / 2), 2)
+    width_in = style.WIDTH_IN if num_panels > 1 else 4.2
+    drawing = style.new_figure(0.45 + 2.3 * num_rows + style.footer_height_in(source, width_in), width_in)
+    places = list(drawing.subplots(num_rows, num_columns, squeeze=False).flat)
+    for place in places[num_panels:]:
+        place.set_axis_off()
+    return drawing, places
 
 
 def _lines(place: Axes, numbers: Table, along: str, scale: float, one: Panel, letter: str) -> None:  # noqa: ARG001

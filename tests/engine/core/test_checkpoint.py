@@ -80,7 +80,9 @@ def test_a_damaged_checkpoint_is_one_clear_error(damage: str, tmp_path: Path) ->
             "cut": whole[:middle],
             "text": b"hello",
             "empty": b"",
-            "flipped": whole[:middle] + bytes(byte ^ 255 for byte in whole[middle : middle + 4000]) + whole[middle + 4000 :],
+            "flipped": whole[:middle]
+            + bytes(byte ^ 255 for byte in whole[middle : middle + 4000])
+            + whole[middle + 4000 :],
         }[damage]
     )
     with pytest.raises(InputError, match=f"{NAME}.*cannot be read"):

@@ -62,7 +62,15 @@ SCRIPT = textwrap.dedent(
 def distributed(wrapping: str, folder: Path) -> list[dict[str, Any]]:
     script = folder / "run.py"
     script.write_text(SCRIPT, "utf-8")
-    command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+    ]
     ran = subprocess.run(
         [*command, str(script), wrapping, str(folder)],
         cwd=ROOT,
@@ -91,12 +99,16 @@ def alone() -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wrapping", ["ddp", "fsdp"])
-def test_two_processes_are_one_with_the_whole_batch(wrapping: str, alone: dict[str, Any], tmp_path: Path) -> None:
+def test_two_processes_are_one_with_the_whole_batch(
+    wrapping: str, alone: dict[str, Any], tmp_path: Path
+) -> None:
     first, second = distributed(wrapping, tmp_path)
     assert first["steps"] == second["steps"] == alone["steps"]
     assert first["seen"] == second["seen"]
     assert [indices for indices, _ in first["seen"]] == [indices for indices, _ in alone["seen"]]
-    assert [losses for _, losses in first["seen"]] == pytest.approx([losses for _, losses in alone["seen"]], abs=2e-3)
+    assert [losses for _, losses in first["seen"]] == pytest.approx(
+        [losses for _, losses in alone["seen"]], abs=2e-3
+    )
     for name, total in alone["total"].items():
         assert first["total"][name] == pytest.approx(total, abs=1e-3), name
     assert first["total"] == second["total"]

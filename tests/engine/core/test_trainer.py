@@ -40,6 +40,13 @@ class Short(Method):
             model(torch.zeros(3, LENGTH, dtype=torch.int64))
 
 
+class Unevaluated(ToyTask):
+    """Evaluation would be seen by a counter of the whole process."""
+
+    def evaluate(self, model: Any, part: Any) -> dict[str, float]:
+        return {"loss": 0.0}
+
+
 class Log(Nobody):
     def __init__(self) -> None:
         self.rows: list[Mapping[str, Any]] = []
@@ -52,18 +59,16 @@ class Log(Nobody):
         self.events.append(kind)
 
 
-def run(*methods: Method, budget: str = "160 samples", task: ToyTask | None = None, **more: Any) -> RunOutcome:
+def run(
+    *methods: Method, budget: str = "160 samples", task: ToyTask | None = None, **more: Any
+) -> RunOutcome:
     return Trainer(task or ToyTask(), methods, RunSettings(budget=Budget.parse(budget)), **more).run()
 
 
 def test_phases_sum_to_a_count_of_the_whole_run() -> None:
     """Including the steps that were never counted, the scoring pass, and what was done once."""
     with FlopCounterMode(display=False) as whole:
-        outcome = Trainer(
-            ToyTask(), [Short()], RunSettings(budget=Budget.parse("160 samples"), num_evaluations=0)
-        )
-        outcome.work.task.evaluate = lambda model, part: {"loss": 0.0}  # type: ignore[method-assign]
-        result = outcome.run()
+        result = run(Short(), task=Unevaluated())
     by_phase = result.costs.flop_by_phase()
     assert sum(by_phase.values()) == whole.get_total_flops()
     assert set(result.steps) == {f"n8 size={LENGTH // 2}", "n8"}
@@ -82,7 +87,9 @@ def test_a_frozen_front_costs_no_gradient_and_does_not_move() -> None:
     trainer = Trainer(ToyTask(), [Freeze()], RunSettings(budget=Budget.parse("80 samples")))
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     outcome = trainer.run()
-    moved = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}
+    moved = {
+        name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])
+    }
     assert moved
     assert not any(name.startswith(("stem.", "blocks.0.", "blocks.1.")) for name in moved)
     whole, part = run(budget="80 samples").costs.flop_by_phase(), outcome.costs.flop_by_phase()

@@ -34,8 +34,13 @@ CHANGES = {
 
 
 @given(st.sets(st.sampled_from(sorted(CHANGES))), st.sets(st.sampled_from(sorted(CHANGES))))
-def test_two_plans_share_a_signature_if_and_only_if_their_fields_agree(first: set[str], second: set[str]) -> None:
-    plans = [StepPlan(num_samples=9).changed(**{name: CHANGES[name] for name in names}) for names in (first, second)]
+def test_two_plans_share_a_signature_if_and_only_if_their_fields_agree(
+    first: set[str], second: set[str]
+) -> None:
+    plans = [
+        StepPlan(num_samples=9).changed(**{name: CHANGES[name] for name in names})
+        for names in (first, second)
+    ]
     assert (plans[0].signature() == plans[1].signature()) is (first == second)
 
 
@@ -59,15 +64,22 @@ def test_the_learning_rate_rises_then_falls_to_zero(warmup: float, first: float,
 
 @pytest.mark.parametrize(
     ("text", "amount", "unit"),
-    [("16 ksamples", 16e3, "samples"), ("150 GFLOP", 150e9, "flop"), ("60s", 60.0, "seconds"), ("2 kJ", 2e3, "joules")],
+    [
+        ("16 ksamples", 16e3, "samples"),
+        ("150 GFLOP", 150e9, "flop"),
+        ("60s", 60.0, "seconds"),
+        ("2 kJ", 2e3, "joules"),
+    ],
 )
 def test_budgets_are_read_as_people_write_them(text: str, amount: float, unit: str) -> None:
     assert Budget.parse(text) == Budget(amount, unit)
 
 
-@pytest.mark.parametrize("text", ["", "10", "-5 s", "0 samples", "nan s", "1e999 J", "3 epochs", "GFLOP", "1.2.3 s"])
+@pytest.mark.parametrize(
+    "text", ["", "10", "-5 s", "0 samples", "nan s", "1e999 J", "3 epochs", "GFLOP", "1.2.3 s"]
+)
 def test_other_budgets_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match="write e.g."):
+    with pytest.raises(InputError, match=r"write e\.g\."):
         Budget.parse(text)
 
 
@@ -77,7 +89,7 @@ def test_settings_refuse_what_nobody_asked_for_and_what_is_out_of_range() -> Non
     with pytest.raises(InputError, match="did you mean 'keep'"):
         settings.done()
     for bad in ("2", "nan", "x", ""):
-        with pytest.raises(InputError, match="0.0 to 1.0"):
+        with pytest.raises(InputError, match=r"0\.0 to 1\.0"):
             Settings("m", {"keep": bad}).number("keep", 0.5, 0.0, 1.0)
     with pytest.raises(InputError, match="key=value"):
         parse_methods("none:keep")
@@ -129,5 +141,7 @@ def test_a_cost_table_survives_its_own_state() -> None:
     again = CostTable.from_state(table.state_dict())
     assert again == table
     assert again.flop() == 3 * 48.0 + 48.0 + 7.0
-    assert again.duration_s() == pytest.approx(3 * 2.0 + 0.5), "the counted step counts at the mean of the others"
+    assert again.duration_s() == pytest.approx(3 * 2.0 + 0.5), (
+        "the counted step counts at the mean of the others"
+    )
     assert again.price_s({"a": 10}) == pytest.approx(20.0)

@@ -1,0 +1,298 @@
+"""One measured run: a task, its methods, a recorder and a meter, into a trace folder and a summary."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from simtool import __version__
+from simtool.engine.budget import Budget
+from simtool.engine.checkpoint import CheckpointStore
+from simtool.engine.costs import CHARGED
+from simtool.engine.method import parse_methods
+from simtool.engine.power.meter import EnergyReport, PowerMeter
+from simtool.engine.power.open import open_meter
+from simtool.engine.recorder.recorder import TraceRecorder
+from simtool.engine.task import Recipe, TaskOptions, load_task
+from simtool.engine.trainer import RunOutcome, RunSettings, Trainer
+from simtool.engine.watch import Nobody, Recorder
+from simtool.errors import InputError, OutputError, Problem
+from simtool.trace.manifest import Clock, Data, Device, Manifest, Power, Software
+from simtool.trace.writer import TraceWriter
+
+TRACE = "trace"
+TRACE_NAMES = {
+    "energy_counter_j": "energy_j",
+    "sm_clock_hz": "clock_hz",
+    "temperature_c": "temperature_degc",
+    "limit_w": "power_limit_w",
+}
+"""Columns of a meter's reading that the trace calls otherwise."""
+SUMMARY = "summary.json"
+Report = Callable[[float], None]
+"""Told the used share of the budget now and then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """One run, as plain values that another process can take."""
+
+    task: str
+    method: str
+    budget: Budget
+    seed: int
+    folder: Path
+    options: TaskOptions = field(default_factory=TaskOptions)
+    recipe: Mapping[str, float] = field(default_factory=dict)
+    """Fields of the task's recipe to change, by name."""
+    device: str = "cpu"
+    precision: str = "float32"
+    compile: bool = False
+    power: str = "auto"
+    num_threads: int = 1
+    num_evaluations: int = 4
+    checkpoint_s: float = 30.0
+    is_recorded: bool = True
+    """Whether a trace is written; else only the summary."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """What a run came to, as plain numbers."""
+
+    task: str
+    family: str
+    method: str
+    seed: int
+    status: str
+    reason: str
+    metric: str
+    higher_is_better: bool
+    quality: float
+    """Of the test part by `metric`; NaN if the run did not finish."""
+    num_parameters: int
+    num_steps: int
+    num_samples: int
+    flop_by_phase: Mapping[str, float]
+    duration_by_phase_s: Mapping[str, float]
+    clock: str
+    """``process`` or ``device``."""
+    energy_j: float
+    energy_kind: str
+    """``measured``, ``modelled`` or ``none``."""
+    energy_source: str
+    steps_by_signature: Mapping[str, int]
+    step_s_by_signature: Mapping[str, float]
+    """Mean seconds of a step by signature, all phases."""
+    folder: str
+
+    @property
+    def flop(self) -> float:
+        """Operations charged to training [FLOP]."""
+        return sum(self.flop_by_phase.get(phase, 0.0) for phase in CHARGED)
+
+    @property
+    def duration_s(self) -> float:
+        """Time charged to training [s]."""
+        return sum(value for phase, value in self.duration_by_phase_s.items() if phase != "eval")
+
+
+def run_one(request: RunRequest, report: Report | None = None) -> RunSummary:
+    """Train, record, and leave `SUMMARY` beside the trace.
+
+    A run that was interrupted goes on from its checkpoint; a finished one is not touched.
+
+    Raises:
+        InputError: if task, method or settings do not fit.
+        OutputError: if the folder cannot be written, or holds another trace.
+    """
+    torch.set_num_threads(request.num_threads)
+    task = load_task(request.task, request.options)
+    methods = parse_methods(request.method)
+    settings = RunSettings(
+        budget=request.budget,
+        seed=request.seed,
+        recipe=changed_recipe(task.recipe, request.recipe),
+        precision=request.precision,
+        compile=request.compile,
+        device=request.device,
+        num_evaluations=request.num_evaluations,
+    )
+    meter = open_meter(request.power, request.device, seed=request.seed)
+    trainer = Trainer(task, methods, settings, meter=None if meter.kind == "none" else meter)
+    with ExitStack() as stack:
+        stack.enter_context(meter)
+        if request.is_recorded:
+            writer = stack.enter_context(
+                TraceWriter(request.folder / TRACE, _manifest(request, trainer, meter))
+            )
+            trainer.recorder = Reporting(TraceRecorder(writer), report)
+            outcome = trainer.run(CheckpointStore(request.folder, request.checkpoint_s))
+            energy = meter.stop()
+            for row in meter.readings():
+                writer.power(energy.scope or "device", power_row(row))
+            writer.close(status=outcome.status, reason=outcome.reason, power=_power(energy))
+        else:
+            trainer.recorder = Reporting(Nobody(), report)
+            outcome = trainer.run(CheckpointStore(request.folder, request.checkpoint_s))
+            energy = meter.stop()
+    summary = _summary(request, trainer, outcome, energy)
+    write_summary(request.folder / SUMMARY, summary)
+    return summary
+
+
+def changed_recipe(recipe: Recipe, changes: Mapping[str, float]) -> Recipe:
+    """The recipe with some fields changed.
+
+    Raises:
+        InputError: for a name that the recipe does not have, or a value outside its range.
+    """
+    values = asdict(recipe)
+    problems = []
+    for name, value in changes.items():
+        if name not in values or name == "betas":
+            known = ", ".join(sorted(set(values) - {"betas"}))
+            problems.append(Problem("--set", name, "unknown setting of the recipe", f"known: {known}"))
+        elif not (math.isfinite(value) and value >= 0.0) or (name == "batch_size" and value != int(value)):
+            problems.append(Problem("--set", name, f"found {value:g}", "a finite number from 0"))
+        else:
+            values[name] = int(value) if name == "batch_size" else value
+    if problems:
+        raise InputError(problems)
+    return Recipe(**values)
+
+
+def power_row(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """A reading of the meter under the names of the trace."""
+    return {TRACE_NAMES.get(name, name): value for name, value in reading.items()}
+
+
+def write_summary(path: Path, summary: RunSummary) -> None:
+    """Whole or absent.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    beside = path.with_suffix(".tmp")
+    try:
+        beside.write_text(json.dumps(asdict(summary), indent=1) + "\n", "utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
+
+
+def read_summary(path: Path) -> RunSummary | None:
+    """A summary that `write_summary` left; None if there is none, or it is of another shape."""
+    try:
+        return RunSummary(**json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+class Reporting:
+    """A recorder that passes everything on, and says how far the run is."""
+
+    def __init__(self, inner: Recorder, report: Report | None) -> None:
+        self._inner, self._report = inner, report
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def step(self, row: Mapping[str, Any]) -> None:
+        """One finished step."""
+        self._inner.step(row)
+        if self._report is not None:
+            self._report(float(row["progress_frac"]))
+
+
+def _manifest(request: RunRequest, trainer: Trainer, meter: PowerMeter) -> Manifest:
+    task, recipe = trainer.task, trainer.recipe
+    is_gpu = trainer.device.type == "cuda"
+    return Manifest(
+        task=task.name,
+        method=request.method,
+        seed=request.seed,
+        budget=str(request.budget),
+        num_parameters=num_parameters(trainer),
+        recipe={key: value for key, value in asdict(recipe).items() if not isinstance(value, tuple)},
+        settings={method.name: str(getattr(method, "settings", "")) for method in trainer.methods},
+        device=Device(
+            name=torch.cuda.get_device_name(trainer.device)
+            if is_gpu
+            else platform.processor() or platform.machine(),
+            kind=trainer.device.type,
+            scope=meter.scope,
+            num_threads=None if is_gpu else request.num_threads,
+        ),
+        software=Software(
+            simtool=__version__,
+            python=platform.python_version(),
+            torch=str(torch.__version__),
+            toolkit=str(torch.version.cuda or ""),
+            dtype=request.precision,
+            is_compiled=request.compile,
+        ),
+        clock=Clock(durations=trainer.work.clock_kind, zero_s=time.monotonic(), started=_now()),
+        data=Data(name=task.name, fingerprint=str(task.describe().get("fingerprint", ""))),
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def num_parameters(trainer: Trainer) -> int:
+    """Parameters of the model."""
+    return sum(parameter.numel() for parameter in trainer.model.parameters())
+
+
+def _power(report: EnergyReport) -> Power:
+    known = report.kind != "none"
+    return Power(
+        kind=report.kind,
+        source=report.source,
+        period_s=report.period_s if known else None,
+        window_s=report.window_s,
+        counter_vs_integral_gap_frac=report.gap_frac,
+    )
+
+
+def _summary(request: RunRequest, trainer: Trainer, outcome: RunOutcome, energy: EnergyReport) -> RunSummary:
+    task = trainer.task
+    used = outcome.progress.energy_j
+    return RunSummary(
+        task=task.name,
+        family=task.family,
+        method=request.method,
+        seed=request.seed,
+        status=outcome.status,
+        reason=outcome.reason,
+        metric=task.metric,
+        higher_is_better=task.higher_is_better,
+        quality=outcome.quality.get(task.metric, math.nan),
+        num_parameters=num_parameters(trainer),
+        num_steps=outcome.progress.step,
+        num_samples=outcome.progress.num_samples,
+        flop_by_phase=outcome.costs.flop_by_phase(),
+        duration_by_phase_s=outcome.costs.duration_by_phase_s(),
+        clock=trainer.work.clock_kind,
+        energy_j=used if energy.kind != "none" else math.nan,
+        energy_kind=energy.kind,
+        energy_source=energy.source,
+        steps_by_signature=dict(outcome.steps),
+        step_s_by_signature={
+            name: sum(entry.step_s().values()) for name, entry in outcome.costs.by_signature.items()
+        },
+        folder=str(request.folder),
+    )

@@ -1,0 +1,64 @@
+"""What the software profile of a run rests on, and how far it was off before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from simtool.profiles.schema import Accelerator, Software
+from simtool.provenance import KINDS, Sourced
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Origin and error of a software profile, beside the accelerator that it is used on."""
+
+    name: str
+    fitted_on: tuple[str, ...]
+    """Architectures."""
+    architecture: str
+    """Of the accelerator of the run."""
+    num_by_kind: dict[str, int]
+    """How many of its numbers are calibrated, assumed, ..."""
+    spread_low: float | None
+    spread_high: float | None
+    """Smallest and largest relative standard deviation that its numbers state."""
+    num_rows: int
+    """Published rows that were compared with its predictions; 0 where none was."""
+    num_families: int
+    median_error_frac: float | None
+    p90_error_frac: float | None
+
+    @property
+    def is_fitted_here(self) -> bool:
+        """Whether it was fitted on the accelerator's architecture."""
+        return self.architecture in self.fitted_on
+
+
+def standing(software: Software, accelerator: Accelerator) -> Standing:
+    """The standing of a profile; its numbers without those of its accuracy."""
+    numbers = list(_numbers(software))
+    counted = Counter(number.kind for number in numbers)
+    spreads = [number.spread for number in numbers if number.spread is not None]
+    accuracy = software.accuracy
+    return Standing(
+        name=software.name,
+        fitted_on=software.seen,
+        architecture=accelerator.architecture,
+        num_by_kind={kind: counted[kind] for kind in KINDS if counted[kind]},
+        spread_low=min(spreads, default=None),
+        spread_high=max(spreads, default=None),
+        num_rows=0 if accuracy is None else accuracy.num_rows,
+        num_families=0 if accuracy is None else accuracy.num_families,
+        median_error_frac=None if accuracy is None else float(accuracy.median_error),
+        p90_error_frac=None if accuracy is None else float(accuracy.p90_error),
+    )
+
+
+def _numbers(software: Software) -> Iterator[Sourced]:
+    for name in type(software).model_fields:
+        value = getattr(software, name)
+        for one in value.values() if isinstance(value, dict) else (value,):
+            if isinstance(one, Sourced):
+                yield one

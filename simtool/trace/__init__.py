@@ -1,0 +1,13 @@
+"""What a training run did, step by step and operation by operation, as files that outlive a kill.
+
+`TraceWriter` streams a run to a folder, `read_trace` reads it back, `write_perfetto` makes a picture of
+it. `schema` holds every column with its unit. Nothing here needs torch: what a machine with an
+accelerator measured is read on one without.
+"""
+
+from simtool.trace.manifest import Manifest
+from simtool.trace.perfetto import write_perfetto
+from simtool.trace.reader import Trace, read_trace
+from simtool.trace.writer import TraceWriter
+
+__all__ = ["Manifest", "Trace", "TraceWriter", "read_trace", "write_perfetto"]

@@ -1,0 +1,47 @@
+"""What a software profile rests on: counted from its numbers, its error as the validation page prints it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from simtool.profiles.find import ProfileLibrary, shipped_folder
+from simtool.result.standing import standing
+
+LIBRARY = ProfileLibrary((shipped_folder("hardware_profiles"),))
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "validation.md"
+ROW = re.compile(r"^(\S+) +(\d+) +(\d+) +([\d.]+)% +(\d+)% +[+-]", re.MULTILINE)
+PRINTED = {row[1]: row.groups()[1:] for row in ROW.finditer(PAGE.read_text("utf-8"))}
+
+
+@pytest.mark.parametrize("name", LIBRARY.names("software"))
+def test_the_error_of_a_profile_is_the_one_of_the_validation_page(name: str) -> None:
+    accuracy = LIBRARY.get("software", name).accuracy
+    if accuracy is None:
+        assert name not in PRINTED
+        return
+    shown = (
+        str(accuracy.num_rows),
+        str(accuracy.num_families),
+        f"{100 * float(accuracy.median_error):.1f}",
+        f"{100 * float(accuracy.p90_error):.0f}",
+    )
+    assert PRINTED[name] == shown, "write into the profile what `simtool validate` prints of it"
+
+
+def test_numbers_are_counted_by_kind_with_their_spreads() -> None:
+    software = LIBRARY.get("software", "megatron-core")
+    found = standing(software, LIBRARY.get("accelerator", "h100-sxm"))
+    assert found.is_fitted_here
+    assert not standing(software, LIBRARY.get("accelerator", "tpu-v4")).is_fitted_here
+    assert sum(found.num_by_kind.values()) == 11 + len(software.attention_ratio)
+    assert found.spread_low is not None
+    assert found.spread_high is not None
+    assert 0 < found.spread_low <= found.spread_high < 1
+
+
+def test_a_profile_that_was_compared_with_nothing_says_so() -> None:
+    found = standing(LIBRARY.get("software", "megatron-bridge"), LIBRARY.get("accelerator", "h100-sxm"))
+    assert (found.num_rows, found.median_error_frac, found.p90_error_frac) == (0, None, None)
