@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -68,7 +69,7 @@ def effect_document(
     steps = [(run.num_steps + run.prepare_flop / base_step_flop) / base_steps for run in runs]
     first = method[0].manifest
     phases = []
-    for index, (begin, end) in enumerate(zip(EDGES, EDGES[1:], strict=False)):
+    for index, (begin, end) in enumerate(pairwise(EDGES)):
         values = {key: [one[index][key] for one in fracs] for key in fracs[0][index]}
         spread = max(_error(each) for each in values.values())
         rounded = {key: _work(key, fmean(each), first.method) for key, each in values.items()}
