@@ -15,6 +15,7 @@ from simtool.cli import (
     doctor,
     explain,
     list_,
+    measure,
     new,
     plot,
     run,
@@ -34,7 +35,7 @@ app = typer.Typer(
         "Exit codes: 0 done, 1 a bug in simtool, 2 bad input, 3 infeasible, 130 interrupted."
     ),
 )
-for verb in (run, plot, check, list_, explain, compare, validate, calibrate, schema, doctor, new):
+for verb in (run, plot, check, list_, explain, compare, measure, validate, calibrate, schema, doctor, new):
     verb.register(app)
 
 

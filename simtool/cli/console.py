@@ -13,7 +13,7 @@ import shlex
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +176,16 @@ class Progress:
         sys.stderr.write("\r" + text.ljust(self._length))
         sys.stderr.flush()
         self._length = len(text)
+
+    def with_time_left(self, what: str) -> Callable[[float], None]:
+        """A follower of one piece of work that also says how long it still takes."""
+
+        def follow(done_frac: float) -> None:
+            passed_s = time.monotonic() - self._began_s
+            left = f", {passed_s / done_frac - passed_s:.0f} s left" if done_frac > 0.02 else ""
+            self(f"{what}{left}", done_frac)
+
+        return follow
 
     def wipe(self) -> None:
         """Take the line away."""

@@ -137,8 +137,8 @@ def _survival(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None
         for name, word in SURVIVING
         if name in summary and summary[name].get("saved_frac") is not None
     ]
-    parts = ", ".join(f"{signed(frac)} less {word}" for word, frac in saved)
-    console.say(f"{signed(fewer)} fewer operations leave {parts}.")
+    parts = ", ".join(f"{signed(abs(frac))} {'less' if frac >= 0 else 'more'} {word}" for word, frac in saved)
+    console.say(f"{signed(abs(fewer))} {'fewer' if fewer >= 0 else 'more'} operations leave {parts}.")
     if fewer > 0:
         console.say(
             "Surviving share: " + ", ".join(f"{word} {frac / fewer:.0%}" for word, frac in saved) + "."

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from simtool.errors import InputError, Problem
+from simtool.units import TERA
 
 BudgetUnit = Literal["samples", "flop", "seconds", "joules"]
-PREFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e6 * 1e6, "P": 1e6 * 1e9}
+PREFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": TERA, "P": 1e3 * TERA}
 UNIT_NAMES: dict[str, BudgetUnit] = {
     "samples": "samples",
     "sample": "samples",

@@ -18,7 +18,7 @@ from typing import Any
 
 from simtool.config.dump import Inline, dump_yaml
 from simtool.errors import InputError, OutputError, Problem
-from simtool.trace.reader import Trace
+from simtool.trace.reader import Trace, read_trace
 from simtool.trace.schema import OUTSIDE
 
 EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -29,6 +29,10 @@ WORK = {
     "backward_weight_frac": "backward_weight",
 }
 TOLERANCE = 1e-6
+MUON, ORTHOGONALISE = "muon", "orthogonalise"
+"""The rewrite of Muon reads the optimizer's fraction as 1 and the orthogonalisations of a step, of five
+iterations each, and prices them by the shapes of the simulated model; a ratio of times would carry the
+small model's over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +69,8 @@ def effect_document(
     base_steps = fmean(run.num_steps for run in without)
     base_step_flop = fmean(run.step_flop for run in without)
     runs = [_read(trace) for trace in method]
-    fracs = [[_fractions(stretch, base) for stretch in run.stretches] for run in runs]
+    is_muon = _rewrite(method[0].manifest.method) == MUON
+    fracs = [[_fractions(stretch, base, is_muon=is_muon) for stretch in run.stretches] for run in runs]
     steps = [(run.num_steps + run.prepare_flop / base_step_flop) / base_steps for run in runs]
     first = method[0].manifest
     phases = []
@@ -89,13 +94,28 @@ def effect_document(
             f"simtool measure {first.task} --method {first.method} --budget '{first.budget}', {len(runs)} seeds; "
             f"torch {first.software.torch}, {first.device.name or first.device.kind}"
         ),
-        "scope": Inline(
-            family=family, parameters=[parameters, parameters], device=first.device.kind, tasks=[first.task]
-        ),
-        "phases": [Inline(phase) for phase in _merged(phases)],
+        "scope": {
+            "family": family,
+            "parameters": [parameters, parameters],
+            "device": first.device.kind,
+            "tasks": [first.task],
+        },
+        "phases": _merged(phases),
         "steps_frac": Inline(value=round(fmean(steps), 4), spread=round(_error(steps), 4)),
         "notes": notes,
     }
+
+
+def newest_trace(folder: Path) -> Trace:
+    """The last trace in the folder of a run: a run that was continued has one for every start.
+
+    Raises:
+        InputError: if there is none, or it is damaged.
+    """
+    number = 1
+    while (folder / f"trace-{number + 1}").is_dir():
+        number += 1
+    return read_trace(folder / ("trace" if number == 1 else f"trace-{number}"))
 
 
 def write_effect(path: Path, document: Mapping[str, Any]) -> None:
@@ -149,17 +169,16 @@ def _read(trace: Trace) -> _Run:
     steps = trace.steps.to_pylist()
     if not steps:
         raise InputError(Problem(str(trace.folder), "steps", "the trace has no step", "at least one"))
-    stretches = []
-    before = 0.0
     rows_of: list[list[str]] = [[] for _ in EDGES[1:]]
-    for row in steps:
-        index = min(int(before * (len(EDGES) - 1)), len(EDGES) - 2)
-        rows_of[index].append(row["signature"])
-        before = row["progress_frac"]
+    for number, row in enumerate(steps):  # of all steps, as the simulator means progress, not of the budget
+        rows_of[number * len(rows_of) // len(steps)].append(row["signature"])
+    stretches = []
     last: Mapping[str, float] = {}
     for signatures in rows_of:
-        if signatures:  # a long step may jump over a stretch: it then holds what stood before
-            last = _mean([_of_step(flop[one], optimizer_s.get(one, 0.0)) for one in signatures])
+        if signatures:  # with fewer steps than stretches, one holds what stood before
+            work = [_of_step(flop[one], optimizer_s.get(one, 0.0)) for one in signatures]
+            share = sum(ORTHOGONALISE in one for one in signatures) / len(signatures)
+            last = {**_mean(work), ORTHOGONALISE: share}
         stretches.append(last)
     return _Run(
         num_steps=len(steps),
@@ -167,6 +186,14 @@ def _read(trace: Trace) -> _Run:
         prepare_flop=sum(value for key, value in once.items() if key == "prepare"),
         step_flop=fmean(_total(flop[row["signature"]]) for row in steps),
     )
+
+
+def _rewrite(method: str) -> str:
+    """The rewrite that prices these methods: the only one's, Muon's wherever it is, else the common one."""
+    names = [part.strip().partition(":")[0] for part in method.split("+")]
+    if MUON in names:
+        return MUON
+    return names[0] if len(names) == 1 else "fewer-operations"
 
 
 def _of_step(flop: Mapping[str, float], optimizer_s: float) -> dict[str, float]:
@@ -187,9 +214,10 @@ def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {key: fmean(row[key] for row in rows) for key in rows[0]}
 
 
-def _fractions(stretch: Mapping[str, float], base: Mapping[str, float]) -> dict[str, float]:
+def _fractions(stretch: Mapping[str, float], base: Mapping[str, float], *, is_muon: bool) -> dict[str, float]:
     found = {key: _ratio(stretch[phase], base[phase]) for key, phase in WORK.items()}
-    found["optimizer_frac"] = _ratio(stretch["optimizer_s"], base["optimizer_s"])
+    of_time = _ratio(stretch["optimizer_s"], base["optimizer_s"])
+    found["optimizer_frac"] = 1.0 + stretch[ORTHOGONALISE] if is_muon else of_time
     found["score_frac"] = _ratio(stretch["score"], base["forward"]) if stretch["score"] else 0.0
     return found
 

@@ -4,40 +4,30 @@ from __future__ import annotations
 
 import json
 import math
-import platform
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from simtool import __version__
 from simtool.engine.budget import Budget
 from simtool.engine.checkpoint import CheckpointStore
 from simtool.engine.costs import CHARGED
+from simtool.engine.facts import clock_facts, device_facts, free_folder, software_facts
 from simtool.engine.method import parse_methods
 from simtool.engine.power.meter import EnergyReport, PowerMeter
 from simtool.engine.power.open import open_meter
+from simtool.engine.power_stream import PowerStream, power_entry
 from simtool.engine.recorder.recorder import TraceRecorder
 from simtool.engine.task import Recipe, TaskOptions, load_task
 from simtool.engine.trainer import RunOutcome, RunSettings, Trainer
 from simtool.engine.watch import Nobody, Recorder
 from simtool.errors import InputError, OutputError, Problem
-from simtool.trace.manifest import Clock, Data, Device, Manifest, Power, Software
+from simtool.trace.manifest import Data, Manifest
 from simtool.trace.writer import TraceWriter
 
-TRACE = "trace"
-TRACE_NAMES = {
-    "energy_counter_j": "energy_j",
-    "sm_clock_hz": "clock_hz",
-    "temperature_c": "temperature_degc",
-    "limit_w": "power_limit_w",
-}
-"""Columns of a meter's reading that the trace calls otherwise."""
 SUMMARY = "summary.json"
 Report = Callable[[float], None]
 """Told the used share of the budget now and then."""
@@ -130,24 +120,27 @@ def run_one(request: RunRequest, report: Report | None = None) -> RunSummary:
     )
     meter = open_meter(request.power, request.device, seed=request.seed)
     trainer = Trainer(task, methods, settings, meter=None if meter.kind == "none" else meter)
+    checkpoints = CheckpointStore(request.folder, request.checkpoint_s)
     with ExitStack() as stack:
         stack.enter_context(meter)
-        if request.is_recorded:
-            writer = stack.enter_context(
-                TraceWriter(request.folder / TRACE, _manifest(request, trainer, meter))
-            )
-            trainer.recorder = Reporting(TraceRecorder(writer), report)
-            outcome = trainer.run(CheckpointStore(request.folder, request.checkpoint_s))
-            energy = meter.stop()
-            for row in meter.readings():
-                writer.power(energy.scope or "device", power_row(row))
-            writer.close(status=outcome.status, reason=outcome.reason, power=_power(energy))
-        else:
+        if not request.is_recorded:
             trainer.recorder = Reporting(Nobody(), report)
-            outcome = trainer.run(CheckpointStore(request.folder, request.checkpoint_s))
+            outcome = trainer.run(checkpoints)
             energy = meter.stop()
+        else:
+            folder = free_folder(request.folder)
+            writer = stack.enter_context(TraceWriter(folder, _manifest(request, trainer, meter)))
+            recorder = TraceRecorder(
+                writer, tokens_per_sample=getattr(task, "context", None), device=trainer.device
+            )
+            power = PowerStream(writer, meter)
+            trainer.recorder = Reporting(recorder, report, power)
+            outcome = trainer.run(checkpoints)
+            energy = meter.stop()
+            power.write()
+            recorder.close(outcome, power=power_entry(energy))
     summary = _summary(request, trainer, outcome, energy)
-    write_summary(request.folder / SUMMARY, summary)
+    write_json(request.folder / SUMMARY, asdict(summary))
     return summary
 
 
@@ -172,20 +165,20 @@ def changed_recipe(recipe: Recipe, changes: Mapping[str, float]) -> Recipe:
     return Recipe(**values)
 
 
-def power_row(reading: Mapping[str, Any]) -> dict[str, Any]:
-    """A reading of the meter under the names of the trace."""
-    return {TRACE_NAMES.get(name, name): value for name, value in reading.items()}
-
-
-def write_summary(path: Path, summary: RunSummary) -> None:
-    """Whole or absent.
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Whole or absent; what is not known (NaN) becomes null.
 
     Raises:
         OutputError: if it cannot be written.
     """
+    known = {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in content.items()
+    }
     beside = path.with_suffix(".tmp")
     try:
-        beside.write_text(json.dumps(asdict(summary), indent=1) + "\n", "utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(known, indent=1, allow_nan=False) + "\n", "utf-8")
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
@@ -193,32 +186,34 @@ def write_summary(path: Path, summary: RunSummary) -> None:
 
 
 def read_summary(path: Path) -> RunSummary | None:
-    """A summary that `write_summary` left; None if there is none, or it is of another shape."""
+    """A summary that a run left; None if there is none, or it is of another shape."""
     try:
-        return RunSummary(**json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        found = json.loads(path.read_text("utf-8"))
+        known: dict[str, Any] = {name: math.nan if value is None else value for name, value in found.items()}
+        return RunSummary(**known)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
 class Reporting:
     """A recorder that passes everything on, and says how far the run is."""
 
-    def __init__(self, inner: Recorder, report: Report | None) -> None:
-        self._inner, self._report = inner, report
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+    def __init__(self, inner: Recorder, report: Report | None, power: PowerStream | None = None) -> None:
+        self._inner, self._report, self._power = inner, report, power
+        self.sampling, self.evaluation = inner.sampling, inner.evaluation
+        self.event, self.signature = inner.event, inner.signature
 
     def step(self, row: Mapping[str, Any]) -> None:
         """One finished step."""
         self._inner.step(row)
+        if self._power is not None:
+            self._power.write_if_due()
         if self._report is not None:
             self._report(float(row["progress_frac"]))
 
 
 def _manifest(request: RunRequest, trainer: Trainer, meter: PowerMeter) -> Manifest:
     task, recipe = trainer.task, trainer.recipe
-    is_gpu = trainer.device.type == "cuda"
     return Manifest(
         task=task.name,
         method=request.method,
@@ -227,45 +222,16 @@ def _manifest(request: RunRequest, trainer: Trainer, meter: PowerMeter) -> Manif
         num_parameters=num_parameters(trainer),
         recipe={key: value for key, value in asdict(recipe).items() if not isinstance(value, tuple)},
         settings={method.name: str(getattr(method, "settings", "")) for method in trainer.methods},
-        device=Device(
-            name=torch.cuda.get_device_name(trainer.device)
-            if is_gpu
-            else platform.processor() or platform.machine(),
-            kind=trainer.device.type,
-            scope=meter.scope,
-            num_threads=None if is_gpu else request.num_threads,
-        ),
-        software=Software(
-            simtool=__version__,
-            python=platform.python_version(),
-            torch=str(torch.__version__),
-            toolkit=str(torch.version.cuda or ""),
-            dtype=request.precision,
-            is_compiled=request.compile,
-        ),
-        clock=Clock(durations=trainer.work.clock_kind, zero_s=time.monotonic(), started=_now()),
+        device=device_facts(trainer.device, meter),
+        software=software_facts(request.precision, is_compiled=request.compile),
+        clock=clock_facts(trainer.work.clock_kind),
         data=Data(name=task.name, fingerprint=str(task.describe().get("fingerprint", ""))),
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def num_parameters(trainer: Trainer) -> int:
     """Parameters of the model."""
     return sum(parameter.numel() for parameter in trainer.model.parameters())
-
-
-def _power(report: EnergyReport) -> Power:
-    known = report.kind != "none"
-    return Power(
-        kind=report.kind,
-        source=report.source,
-        period_s=report.period_s if known else None,
-        window_s=report.window_s,
-        counter_vs_integral_gap_frac=report.gap_frac,
-    )
 
 
 def _summary(request: RunRequest, trainer: Trainer, outcome: RunOutcome, energy: EnergyReport) -> RunSummary:

@@ -28,9 +28,10 @@ class Work:
     """What a method may hold of a run: task, seed, optimizers, and the model inside a phase."""
 
     def __init__(
-        self, *, task: Task, model: BlockModel, seed: int, device: torch.device, clock: Clock
+        self, *, task: Task | None, model: BlockModel, seed: int, device: torch.device, clock: Clock
     ) -> None:
-        self.task, self.seed, self.device = task, seed, device
+        self.seed, self.device = seed, device
+        self._task = task
         self.costs = CostTable()
         self.optimizers: list[Optimizer] = []
         self._model, self._clock = model, clock
@@ -39,6 +40,17 @@ class Work:
         self.last_step_s: dict[str, float] = {}
         """Duration of the last step, by phase; of a counted or profiled one it is no price."""
         self._inside = ""
+
+    @property
+    def task(self) -> Task:
+        """What is trained.
+
+        Raises:
+            RuntimeError: in a loop of the user's own, which has none.
+        """
+        if self._task is None:
+            raise RuntimeError("there is no task here")
+        return self._task
 
     @property
     def clock_kind(self) -> str:

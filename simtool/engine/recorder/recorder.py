@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
@@ -21,13 +21,21 @@ from simtool.engine.recorder.profile import profiler, spans
 from simtool.engine.recorder.rows import op_rows, outside_rows, phase_rows, signature_row
 from simtool.trace.writer import TraceWriter
 
-if TYPE_CHECKING:
-    from simtool.engine.trainer import RunOutcome
-
 FIRST_SAMPLED = 3
 """The first step of a signature is counted, the second is timed, so that there is a price at once."""
 MAX_SAMPLES = 64
 """Profiled steps of a signature that are kept; more would not make a median better."""
+
+
+class Ended(Protocol):
+    """What a run came to, as far as its trace must tell."""
+
+    @property
+    def costs(self) -> CostTable: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -106,7 +114,7 @@ class TraceRecorder:
         watched.plan, watched.cost = plan, cost
         self._write(watched, cost)
 
-    def close(self, outcome: RunOutcome | None = None, **facts: Any) -> None:
+    def close(self, outcome: Ended | None = None, **facts: Any) -> None:
         """Write the final prices and end the trace.
 
         Args:
