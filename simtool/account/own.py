@@ -108,6 +108,29 @@ def price_per_accelerator(own: Own, hardware: Hardware) -> Derived:
     )
 
 
+def own_notes(own: Own, hardware: Hardware, *, knows_power: bool = True) -> tuple[str, ...]:
+    """What a bill of owned hardware takes for granted: a board's price for a server's, a building's price."""
+    notes = []
+    stated = (
+        own.node_price
+        or own.accelerator_price
+        or (hardware.node.price if hardware.node is not None else None)
+    )
+    if stated is None:
+        server = hardware.node.name if hardware.node is not None else "the server"
+        notes.append(
+            f"the price of {server} is not stated: only that of its boards is billed; write economics.node_price, "
+            "or an accelerator_price with its share of the server"
+        )
+    if knows_power and own.facility_price is None:
+        price = economics().facility_price
+        notes.append(
+            f"building: {price.value:g} {price.unit} of IT power assumed; write economics.facility_price "
+            "for your own, 0 USD/W if it is in another bill"
+        )
+    return tuple(notes)
+
+
 def _hardware_line(ledger: Ledger, own: Own, hours: Derived, shared: Derived) -> CostLine:
     annual = Derived(
         name="annual_capital_usd",

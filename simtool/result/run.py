@@ -10,7 +10,7 @@ import numpy as np
 from simtool.account.carbon import CarbonLine, carbon_embodied, carbon_operational, embodied_notes
 from simtool.account.costs import CostLine, electricity_cost, rent_cost
 from simtool.account.defaults import economics
-from simtool.account.own import NEED_POWER, Hardware, own_cost
+from simtool.account.own import NEED_POWER, Hardware, own_cost, own_notes
 from simtool.config.load import LoadedScenario
 from simtool.config.scenario import Own, Rent
 from simtool.profiles.find import ProfileLibrary
@@ -145,6 +145,7 @@ def _accounts(
         costs = rent_cost(ledger, terms.price, terms.money)
     else:
         costs = own_cost(ledger, terms, hardware, knows_power=machine.knows_power)
+        notes += own_notes(terms, hardware, knows_power=machine.knows_power)
         if machine.knows_power:
             costs += electricity_cost(ledger, signals.price, site.cooling.pue, terms.money)
     operational: tuple[CarbonLine, ...] = ()

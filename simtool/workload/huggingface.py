@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from simtool.errors import InputError, Problem, did_you_mean
+from simtool.errors import InputError, Problem
 from simtool.workload.transformer import Transformer
 
 MAX_CONFIG_BYTES = 2**20
@@ -48,7 +48,13 @@ def read_config(path: Path, seq_len: int | None = None) -> Transformer:
         raise _error(path, "", "found no JSON object", "give a model's config.json")
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in _READERS:
-        hint = did_you_mean(str(model_type), _READERS)
+        # Near names are other models: no guess.
+        experts = any(config.get(key) for key in _EXPERTS)
+        hint = (
+            "a mixture of experts, which is not modelled yet"
+            if experts
+            else f"known: {', '.join(sorted(_READERS))}"
+        )
         raise _error(
             path, "model_type", f"found {model_type!r}, which is not a dense decoder known here", hint
         )
