@@ -205,7 +205,7 @@ def over_start_years(result: Result) -> Table:
                 run.costs,
                 trends,
                 years,
-                base_year=float(result.scenario.economics.money.year),
+                base_year=float(first),  # the scenario states the prices of the run that it describes
                 inflation_per_year=economics().inflation_per_year,
                 seed=result.scenario.seed,
             )

@@ -121,3 +121,11 @@ def test_figures_of_money_say_what_the_bill_lacks(rented: Result) -> None:
         told = re.sub(r"\s+", " ", drawn(short, name).get_supxlabel())
         assert "The bill is too low: electricity and facility need a power" in told
         assert "too low" not in drawn(rented, name).get_supxlabel()
+
+
+def test_the_projection_begins_with_what_the_run_prints() -> None:
+    """Prices of a scenario are those of its own start, whatever year its money is of."""
+    result = run("llama2-70b", ["economics.money.year=2021", "method=none"])
+    table = projection.over_start_years(result)
+    for column, quantity in (("cost_usd", "cost_total_usd"), ("energy_facility_j", "energy_facility_j")):
+        assert table.columns[column][0] == pytest.approx(result.value(quantity), rel=1e-9)
