@@ -180,11 +180,12 @@ def _requests(
     from simtool.engine.budget import Budget
     from simtool.engine.experiment import folder_name
     from simtool.engine.measure import RunRequest
+    from simtool.engine.suites.devices import check_device
     from simtool.engine.task import TaskOptions
 
     if precision not in ("float32", "bfloat16"):
         raise InputError(Problem("--precision", "", f"found {precision!r}", "float32 or bfloat16"))
-    _check_device(device)
+    check_device(device)
     named = dict.fromkeys(methods or ["none"])
     chosen = TaskOptions(data=data, width=width, depth=depth, settings=_pairs("--option", option))
     return [
@@ -204,19 +205,6 @@ def _requests(
         for name in named
         for seed in range(seeds)
     ]
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise InputError(Problem("--device", "", f"found {device!r}", "cpu, cuda or cuda:1")) from error
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            Problem("--device", "", f"found {device!r}; torch sees {torch.cuda.device_count()} such devices")
-        )
 
 
 def _pairs(flag: str, written: list[str] | None) -> dict[str, str]:

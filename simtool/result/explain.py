@@ -101,9 +101,9 @@ def _sources(part: str, prepared: Prepared) -> tuple[Input, ...]:
             link = (Input("scale-up bandwidth", scale_up.bandwidth),) if scale_up is not None else ()
             return (*link, Input(f"{name} tp_exposed", software.tp_exposed))
         case "pipeline_communication":
-            return (_scale_out(machine), Input(f"{name} pp_exposed", software.pp_exposed))
+            return (_scale_out(prepared), Input(f"{name} pp_exposed", software.pp_exposed))
         case "data_communication":
-            return (_scale_out(machine), Input(f"{name} dp_exposed", software.dp_exposed))
+            return (_scale_out(prepared), Input(f"{name} dp_exposed", software.dp_exposed))
         case "bubble":
             return (Input(f"{name} bubble", software.bubble),)
         case "host":
@@ -130,5 +130,8 @@ def _named(machine: Machine, name: str, number: Sourced) -> Input:
     return Input(f"{machine.accelerator.name} {name}", number)
 
 
-def _scale_out(machine: Machine) -> Input:
-    return Input("network bandwidth of a node", machine.node.scale_out_bandwidth)
+def _scale_out(prepared: Prepared) -> Input:
+    written = prepared.loaded.scenario.cluster.network_bandwidth_per_node
+    if written is not None:
+        return Input("cluster.network_bandwidth_per_node", written)
+    return Input("network bandwidth of a node", prepared.machine.node.scale_out_bandwidth)

@@ -33,6 +33,7 @@ from simtool.workload.transformer import Transformer
 
 NUM_ALTERNATIVES = 3
 MAX_NODES = 10_000_000
+MAX_SPARE_NODES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ def prepare(
     machine.device.peak_flop_per_s(job.precision)
     effect = _effect(loaded, library) if with_method else None
     executed = layouts or _layout(loaded, job, machine, notes)
-    check_ramp(loaded, executed)
+    notes += check_ramp(loaded, executed)
     plain = estimate_step(job, executed, machine)
     if not bool(plain.memory.fits):
         raise _does_not_fit(loaded, job, machine, executed, plain)
@@ -152,14 +153,15 @@ def prepare(
 def _bounded(loaded: LoadedScenario) -> None:
     """Refuse clusters beyond anything that will be built, before they cost time and memory here."""
     cluster = loaded.scenario.cluster
-    for field, number in (("num_nodes", cluster.num_nodes), ("spare_nodes", cluster.spare_nodes)):
-        if number > MAX_NODES:
+    for field, number, limit in (
+        ("num_nodes", cluster.num_nodes, MAX_NODES),
+        ("spare_nodes", cluster.spare_nodes, MAX_SPARE_NODES),
+    ):
+        if number > limit:
             place = loaded.locate(f"cluster.{field}")
-            found, allowed = (
-                f"found {number:.4g}" if number < 10**300 else "found too many",
-                f"at most {MAX_NODES:,}",
-            )
-            raise InputError(Problem(place, f"cluster.{field}", found, allowed, "write a smaller number"))
+            found = f"found {number:.4g}" if number < 10**300 else "found too many"
+            mend = "write a smaller number"
+            raise InputError(Problem(place, f"cluster.{field}", found, f"at most {limit:,}", mend))
 
 
 def _model(loaded: LoadedScenario, library: ProfileLibrary) -> tuple[Transformer, str, dict[str, str]]:

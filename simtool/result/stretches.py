@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 from simtool.config.load import LoadedScenario
 from simtool.config.scenario import BatchRamp, Scenario
@@ -16,7 +17,11 @@ from simtool.methods.effect import Effect
 from simtool.result.result import PhaseEstimate
 from simtool.step.estimate import StepEstimate
 from simtool.step.step import Job, MethodPhase, estimate_step
+from simtool.units import display
 from simtool.workload.batch_ramp import BatchStage, linear_ramp
+
+ROUNDING = 1e-9
+"""Of a step: a number of tokens that is whole but for the last bit takes no further step."""
 
 
 def stretches(
@@ -30,12 +35,8 @@ def stretches(
     """Stretches of equal steps: where the batch changes, and where the method does."""
     steps_frac = 1.0 if effect is None else effect.steps_frac.value
     stages = _batch_stages(scenario, layouts)
-    counts = [
-        math.ceil(stage.num_tokens / (stage.global_batch * scenario.workload.seq_len) * steps_frac)
-        for stage in stages
-    ]
-    num_steps = max(1, sum(counts))
-    batch_edges = [0, *accumulate(counts[:-1]), num_steps]
+    batch_edges = _step_edges(stages, scenario.workload.seq_len, steps_frac)
+    num_steps = batch_edges[-1]
     parts = (None,) if effect is None else effect.phases
     method_edges = [round((1.0 if part is None else part.progress[1]) * num_steps) for part in parts]
     phases = []
@@ -51,6 +52,37 @@ def stretches(
         progress = (begin / num_steps, end / num_steps)
         phases.append(PhaseEstimate(progress=progress, num_steps=end - begin, estimate=estimate))
     return tuple(phases)
+
+
+def _step_edges(stages: Sequence[BatchStage], seq_len: int, steps_frac: float) -> list[int]:
+    """First step of every stage, and the number of all steps.
+
+    A stage takes the steps that come nearest to its end, the last one as many as it takes to have
+    trained every token: so a ramp trains less than a step more than was asked for, as a flat run does.
+    """
+    edges, wanted, trained = [0], 0.0, 0.0
+    for index, stage in enumerate(stages):
+        per_step = float(stage.global_batch) * seq_len
+        wanted += stage.num_tokens * steps_frac
+        missing = (wanted - trained) / per_step
+        is_last = index == len(stages) - 1
+        steps = math.ceil(missing - ROUNDING) if is_last else round(missing)
+        steps = max(0, steps)
+        trained += steps * per_step
+        edges.append(edges[-1] + steps)
+    edges[-1] = max(1, edges[-1])
+    return edges
+
+
+def _merged(stages: Sequence[BatchStage]) -> tuple[BatchStage, ...]:
+    """Neighbours with the same batch become one."""
+    merged: list[BatchStage] = []
+    for stage in stages:
+        if merged and merged[-1].global_batch == stage.global_batch:
+            merged[-1] = BatchStage(merged[-1].num_tokens + stage.num_tokens, stage.global_batch)
+        else:
+            merged.append(stage)
+    return tuple(merged)
 
 
 def _batch_stages(scenario: Scenario, layouts: Layouts) -> tuple[BatchStage, ...]:
@@ -74,25 +106,53 @@ def _batch_stages(scenario: Scenario, layouts: Layouts) -> tuple[BatchStage, ...
             for stage, (before, after) in zip(ramp, pairwise(ends), strict=True)
         )
     rest = float(scenario.workload.tokens) - sum(stage.num_tokens for stage in stages)
-    return (*stages, BatchStage(rest, full))
+    return _merged((*stages, BatchStage(rest, full)))
 
 
-def check_ramp(loaded: LoadedScenario, layouts: Layouts) -> None:
-    """Refuse stages that the layout cannot execute."""
-    ramp = loaded.scenario.workload.batch_ramp
-    if ramp is None or isinstance(ramp, BatchRamp):
-        return
+def check_ramp(loaded: LoadedScenario, layouts: Layouts) -> tuple[str, ...]:
+    """Refuse a ramp that is none, or that the layout cannot execute; what the run shall say of it.
+
+    Raises:
+        InputError: with every problem.
+    """
+    workload = loaded.scenario.workload
+    ramp, full = workload.batch_ramp, int(layouts.global_batch)
+    if ramp is None:
+        return ()
     multiple = int(layouts.dp * layouts.micro_batch)
-    problems = [
-        Problem(
-            loaded.locate(f"workload.batch_ramp.{index}.global_batch"),
-            f"workload.batch_ramp.{index}.global_batch",
-            f"found {stage.global_batch} sequences",
-            f"multiples of dp x micro_batch = {multiple}",
-            "use such a multiple, or another layout",
-        )
-        for index, stage in enumerate(ramp)
-        if stage.global_batch % multiple
-    ]
+    if isinstance(ramp, BatchRamp):
+        listed = [("start", ramp.start, float(ramp.over))]
+        over = float(ramp.over)
+    else:
+        ends = [0.0, *(float(stage.until) for stage in ramp)]
+        listed = [
+            (f"{index}.global_batch", stage.global_batch, after - before)
+            for index, (stage, (before, after)) in enumerate(zip(ramp, pairwise(ends), strict=True))
+        ]
+        over = ends[-1]
+    problems = []
+    before = 0
+    for field, batch, tokens in listed:
+        place = f"workload.batch_ramp.{field}"
+        found = f"found {batch:.4g} sequences" if batch >= 10**9 else f"found {batch} sequences"
+        per_step = float(batch) * workload.seq_len if batch < full else 0.0
+        is_list = not isinstance(ramp, BatchRamp)
+        if batch > full or (batch == full and not is_list) or batch < before:
+            allowed, mend = f"rising, up to global_batch = {full}", "let the batch grow"
+        elif batch < multiple or (is_list and batch % multiple):
+            allowed, mend = (
+                f"multiples of dp x micro_batch = {multiple}",
+                "use such a multiple, or another layout",
+            )
+        elif tokens < per_step:
+            allowed, mend = f"stages of at least one step, {per_step:g} tokens", "make the stage longer"
+        else:
+            before = batch
+            continue
+        problems.append(Problem(loaded.locate(place), place, found, allowed, mend))
     if problems:
         raise InputError(problems)
+    first = listed[0][1] // multiple * multiple
+    return (
+        f"the batch grows from {first:,} to {full:,} sequences over {display(over, 'token')}; step time is a mean",
+    )

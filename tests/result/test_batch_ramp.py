@@ -71,8 +71,44 @@ def test_a_ramp_and_a_method_cut_the_same_run() -> None:
         ("workload.batch_ramp={start: 100000, increment: 8, over: 1 Gtoken}", "lower start"),
         ("workload.batch_ramp={start: 8, increment: 8, over: 1 Ptoken}", "before the tokens do"),
         ("workload.batch_ramp=[{until: 1 Gtoken}]", "global_batch"),
+        ("workload.batch_ramp=[{until: 1 Gtoken, global_batch: 1024}]", "rising"),
+        ("workload.batch_ramp=[{until: 1 ktoken, global_batch: 64}]", "at least one step"),
+        (
+            "workload.batch_ramp=[{until: 1 Gtoken, global_batch: 128}, {until: 2 Gtoken, global_batch: 64}]",
+            "rising",
+        ),
     ],
 )
 def test_a_bad_ramp_is_refused(override: str, word: str) -> None:
     with pytest.raises(InputError, match=word):
         prepare(load_scenario("quickstart", [override]), default_library())
+
+
+@given(
+    first=st.integers(1, 7),
+    second=st.integers(8, 64),
+    until_first=st.floats(0.1, 1.0),
+    more=st.floats(0.1, 1.0),
+)
+def test_a_ramp_trains_the_tokens_asked_for(first: int, second: int, until_first: float, more: float) -> None:
+    stages = (
+        f"workload.batch_ramp=[{{until: {until_first:.4f} Gtoken, global_batch: {first * 64}}}, "
+        f"{{until: {until_first + more:.4f} Gtoken, global_batch: {second * 64}}}]"
+    )
+    loaded = load_scenario("quickstart", [stages, "workload.global_batch=4096"])
+    plain = prepare(loaded, default_library(), with_method=False)
+    wanted = float(loaded.scenario.workload.tokens)
+    last = float(plain.phases[-1].estimate.tokens_per_step)
+    trained = sum(phase.num_steps * float(phase.estimate.tokens_per_step) for phase in plain.phases)
+    assert wanted <= trained * (1 + 1e-12) < wanted + last
+    assert any(note.startswith("the batch grows") for note in plain.notes)
+
+
+def test_stages_of_the_full_batch_are_a_flat_run() -> None:
+    stages = (
+        "workload.batch_ramp=[{until: 1 Gtoken, global_batch: 512}, {until: 2 Gtoken, global_batch: 512}]"
+    )
+    flat = prepare(load_scenario("quickstart", ["workload.global_batch=512"]), default_library())
+    ramped = prepare(load_scenario("quickstart", [stages, "workload.global_batch=512"]), default_library())
+    assert ramped.num_steps == flat.num_steps
+    assert ramped.phases == flat.phases

@@ -51,6 +51,22 @@ class Facts:
     """Whether products in bfloat16 run at the rate of the matrix units."""
 
 
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not have here.
+
+    Raises:
+        InputError: no device's name, or none of this number.
+    """
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(Problem("--device", "", f"found {device!r}", "cpu, cuda or cuda:1")) from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            Problem("--device", "", f"found {device!r}; torch sees {torch.cuda.device_count()} such devices")
+        )
+
+
 def device_of(kind: str) -> torch.device:
     """The device that a suite of this kind measures.
 
