@@ -106,7 +106,7 @@ def run(
     if isinstance(scenario, LoadedScenario) and overrides:
         raise TypeError("overrides belong to load_scenario: a loaded scenario never changes")
     loaded = scenario if isinstance(scenario, LoadedScenario) else load_scenario(scenario, overrides)
-    return run_loaded(loaded, default_library(profiles), seeds=seeds)
+    return run_loaded(loaded, default_library(profiles, loaded.path), seeds=seeds)
 
 
 def __getattr__(name: str) -> object:

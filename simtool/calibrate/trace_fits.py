@@ -23,6 +23,7 @@ from simtool.calibrate.fit import (
     fit_memory,
 )
 from simtool.calibrate.tables import FloatArray, KernelTable
+from simtool.calibrate.trace_rows import Kernel, kernels_of
 from simtool.calibrate.trace_tables import Middle, TrainingSize
 from simtool.errors import InputError, Problem
 from simtool.machine.attention import attention_time_s
@@ -92,7 +93,7 @@ def findings(
     Raises:
         InputError: no suite's trace, or one with too few products or streaming kernels.
     """
-    kernels = tables.kernels_of(trace)
+    kernels = kernels_of(trace)
     told = trace.manifest.device
     where = str(trace.folder)
     if not kernels:
@@ -172,7 +173,7 @@ def _settled(fit: Fit, name: str, headroom: float, best: float) -> tuple[Fit, fl
     return replace(fit, values={**fit.values, name: reached / limit}), limit
 
 
-def main_dtype(kernels: Sequence[tables.Kernel]) -> str:
+def main_dtype(kernels: Sequence[Kernel]) -> str:
     """The number format of most products."""
     found = [kernel.dtype for kernel in tables.timed(kernels, part="gemm", op="mm")]
     known = [dtype for dtype in found if dtype in tables.PROFILE_DTYPES]
@@ -229,7 +230,7 @@ def _price(curve: SimpleNamespace, device: Device) -> tables.Price:
     return price_s
 
 
-def _power(kernels: list[tables.Kernel], trace: Trace) -> PowerFigures:
+def _power(kernels: list[Kernel], trace: Trace) -> PowerFigures:
     if trace.manifest.power.kind != "measured":
         return PowerFigures()
     idle = tables.power_w(kernels, "idle")

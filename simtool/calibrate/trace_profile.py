@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from simtool.calibrate.trace_figures import efficiency_section, power_section, quantity
 from simtool.calibrate.trace_fits import Findings, findings, main_dtype
-from simtool.calibrate.trace_tables import PROFILE_DTYPES, kernels_of
+from simtool.calibrate.trace_rows import kernels_of
+from simtool.calibrate.trace_tables import PROFILE_DTYPES
 from simtool.config.dump import dump_yaml
 from simtool.errors import InputError, OutputError, Problem, did_you_mean
 from simtool.machine.gemm import TILES

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simtool.calibrate.tables import TRAINING_FLOP, TRAINING_ROWS, FloatArray, KernelTable
+from simtool.calibrate.trace_rows import Kernel
+from simtool.errors import InputError, Problem
 from simtool.rng import stream
 
 if TYPE_CHECKING:
@@ -49,66 +51,6 @@ TRAINING_SIZES: Mapping[str, TrainingSize] = {
     "cpu": TrainingSize(rows=64, flop=1e7),
 }
 """By kind of device: a kernel of about 10 microseconds on an accelerator, of 100 on a CPU."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kernel:
-    """One row of the kernels stream."""
-
-    part: str
-    op: str
-    dtype: str
-    layout: str
-    mode: str
-    sizes: Mapping[str, float]
-    flop: float
-    size_bytes: float
-    time_s: float
-    """Median of one call; not a number where nothing was timed."""
-    power_w: float
-    """Mean power; not a number where it was not measured."""
-
-    @property
-    def flop_per_s(self) -> float:
-        """Rate that was reached."""
-        return self.flop / self.time_s
-
-    @property
-    def bytes_per_s(self) -> float:
-        """Bandwidth that was reached."""
-        return self.size_bytes / self.time_s
-
-
-def kernels_of(trace: Trace) -> list[Kernel]:
-    """The kernels of a trace; those without a positive time keep only their power."""
-    return [_kernel(row) for row in trace.kernels.to_pylist()]
-
-
-def _kernel(row: Mapping[str, Any]) -> Kernel:
-    time_s, power_w = row["duration_median_s"], row["power_w"]
-    return Kernel(
-        part=row["part"],
-        op=row["op"],
-        dtype=row["dtype"],
-        layout=row["layout"],
-        mode=row["mode"] or "",
-        sizes=dict(_sizes(row["shape"])),
-        flop=row["flop"],
-        size_bytes=row["size_bytes"],
-        time_s=time_s if time_s is not None and 0.0 < time_s < math.inf else math.nan,
-        power_w=power_w
-        if row["power_kind"] == "measured" and power_w is not None and power_w > 0
-        else math.nan,
-    )
-
-
-def _sizes(shape: str) -> Iterator[tuple[str, float]]:
-    for word in shape.split():
-        name, _, number = word.partition("=")
-        try:
-            yield name, float(number)
-        except ValueError:
-            continue
 
 
 def timed(kernels: Sequence[Kernel], **wanted: str) -> list[Kernel]:
@@ -271,7 +213,12 @@ def training_ratio(
     for row in trace.ops.to_pylist():
         if row["op"] not in ("mm", "addmm") or row["dtype"] != dtype or not row["duration_p10_s"]:
             continue
-        m, n, k = _product(row["shapes"])
+        try:
+            m, n, k = _product(row["shapes"])
+        except (ValueError, TypeError, LookupError):
+            place = f"signature {row['signature']!r:.40}, shapes"
+            found, allowed = f"found {row['shapes']!r:.60}", "a JSON list of shapes"
+            raise InputError(Problem(str(trace.folder / "ops"), place, found, allowed)) from None
         if m < size.rows or 2.0 * m * n * k <= size.flop:
             continue
         factor = weight_ratio if row["phase"] == "backward_weight" else 1.0

@@ -12,7 +12,7 @@ from simtool.cli import console, options
 from simtool.errors import EXIT_INPUT, InfeasibleError, InputError, SimtoolError
 
 if TYPE_CHECKING:
-    from simtool.profiles.find import ProfileLibrary
+    pass
 
 EPILOG = options.example(
     "simtool check my-scenario.yaml",
@@ -51,10 +51,8 @@ def check(
     the model does not fit.
     """
     console.configure(verbose, quiet)
-    from simtool.cli import inputs
 
-    library = inputs.library(profiles)
-    reports = [_check(name, library, changes) for name in files]
+    reports = [_check(name, profiles, changes) for name in files]
     if as_json:
         console.say_json(
             [{key: value for key, value in report.items() if key != "error"} for report in reports]
@@ -72,7 +70,7 @@ def check(
         raise typer.Exit(EXIT_INPUT if EXIT_INPUT in codes else max(codes))
 
 
-def _check(name: str, library: ProfileLibrary, changes: list[str] | None) -> dict[str, Any]:
+def _check(name: str, profiles: list[Path] | None, changes: list[str] | None) -> dict[str, Any]:
     """What is to be said of one file."""
     report: dict[str, Any] = {
         "file": name,
@@ -83,7 +81,7 @@ def _check(name: str, library: ProfileLibrary, changes: list[str] | None) -> dic
         "what": "",
     }
     try:
-        report |= _profile(Path(name)) or _scenario(name, library, changes)
+        report |= _profile(Path(name)) or _scenario(name, profiles, changes)
     except SimtoolError as error:
         if not isinstance(error, InputError | InfeasibleError):
             raise
@@ -98,13 +96,13 @@ def _problems(error: InputError | InfeasibleError) -> list[dict[str, Any]]:
     return [{name: getattr(problem, name) for name in names} for problem in error.problems]
 
 
-def _scenario(name: str, library: ProfileLibrary, changes: list[str] | None) -> dict[str, Any]:
+def _scenario(name: str, profiles: list[Path] | None, changes: list[str] | None) -> dict[str, Any]:
     from simtool.cli import inputs, show_plan
     from simtool.config.resolved import resolved_yaml
     from simtool.result.prepare import prepare
 
     loaded = inputs.scenario(name, changes)
-    plan = show_plan.describe(prepare(loaded, library))
+    plan = show_plan.describe(prepare(loaded, inputs.library(profiles, loaded.path)))
     layout = plan["layout"]
     spread = f"tp {layout['tp']} x pp {layout['pp']} x dp {layout['dp']}"
     what = f" ({plan['num_devices']:,} {plan['accelerator']}, {spread})"

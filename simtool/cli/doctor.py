@@ -92,8 +92,16 @@ def _rows(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for extra, found in report["extras"].items():
         have = ", ".join(f"{name} {version}" for name, version in found.items() if version)
         lacks = [name for name, version in found.items() if version is None]
-        hint = f"lacks {', '.join(lacks)}: pip install '{DISTRIBUTION}[{extra}]'" if lacks else ""
+        hint = f"lacks {', '.join(lacks)}: pip install {_source(extra)}" if lacks else ""
         yield f"extra {extra}", "; ".join(part for part in (have, hint) if part)
+
+
+def _source(extra: str) -> str:
+    """What to install for an extra: the clone that this is, or the distribution."""
+    clone = Path(__file__).resolve().parents[2]
+    if (clone / "pyproject.toml").is_file():
+        return f"-e '{clone}[{extra}]'"
+    return f"'{DISTRIBUTION}[{extra}]'"
 
 
 def examine(library: ProfileLibrary) -> dict[str, Any]:

@@ -39,11 +39,11 @@ class Target:
     """The run folder it came from."""
 
 
-def library(profiles: Sequence[Path] | None) -> ProfileLibrary:
-    """The profiles that a command sees."""
+def library(profiles: Sequence[Path] | None, beside: Path | None = None) -> ProfileLibrary:
+    """The profiles that a command sees, with those beside a scenario's file."""
     from simtool.profiles.find import default_library
 
-    return default_library(tuple(profiles or ()))
+    return default_library(tuple(profiles or ()), beside)
 
 
 def scenario(name: str, overrides: Sequence[str] | None = None, seed: int | None = None) -> LoadedScenario:
@@ -75,9 +75,9 @@ def target(
         InputError: the run folder is damaged; profiles or simtool have changed since it was written, so
             that its numbers would not be repeated; or --set was given for a run folder.
     """
-    found = library(profiles)
     if not is_run_folder(name):
         loaded = scenario(name, overrides, seed)
+        found = library(profiles, loaded.path)
         return Target(loaded=loaded, library=found, seeds=seeds or 1, folder=None)
     from simtool.config.load import load_scenario
     from simtool.result.saved import RESOLVED, check
@@ -88,6 +88,7 @@ def target(
         raise InputError(Problem(name, "", "found --set, --seed or --seeds with a run folder", "", mend))
     written = check(folder)
     loaded = replace(load_scenario(folder / RESOLVED), path=Path(written["scenario"]["path"]))
+    found = library(profiles, loaded.path)
     return Target(loaded=loaded, library=found, seeds=int(written["seeds"]), folder=folder)
 
 

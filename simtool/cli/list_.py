@@ -207,6 +207,25 @@ def _registered(module: str, name: str) -> Callable[[ProfileLibrary], list[Row]]
     return rows
 
 
+def _tasks(library: ProfileLibrary) -> list[Row]:  # noqa: ARG001
+    """Read from the source, so that nothing of the engine is imported."""
+    import ast
+    from pathlib import Path
+
+    rows = []
+    for path in sorted((Path(__file__).parents[1] / "engine" / "tasks").glob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        summary = (ast.get_docstring(tree) or "").partition("\n")[0]
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="TASKS"), attr="register"),
+                    args=[ast.Constant(value=str(name)), *_],
+                ):
+                    rows.append({"name": name, "what": summary.removeprefix(f"`{name}`: ")})
+    return rows
+
+
 LISTS: Mapping[str, Callable[[ProfileLibrary], list[Row]]] = {
     "hardware": _accelerators,
     "nodes": _nodes,
@@ -214,6 +233,8 @@ LISTS: Mapping[str, Callable[[ProfileLibrary], list[Row]]] = {
     "software": _titled("software"),
     "models": _titled("model"),
     "effects": _effects,
+    "tasks": _tasks,
+    "methods": _registered("simtool.methods.rewrite", "METHODS"),
     "scenarios": _scenarios,
     "series": _series,
     "tariffs": _registered("simtool.account.tariff", "TARIFFS"),
@@ -237,6 +258,8 @@ MEANING = {
     "software": "training frameworks, for software.framework",
     "models": "presets, for workload.model",
     "effects": "what efficiency methods do, for method.profile",
+    "tasks": "what 'simtool measure' trains",
+    "methods": "efficiency methods, for 'simtool measure --method' and 'method:' of an effect file",
     "scenarios": "shipped scenarios, for 'simtool run'",
     "series": "prices and carbon intensities over time, for site.price and site.carbon",
     "tariffs": "ways in which electricity is charged",
@@ -252,7 +275,8 @@ ALIASES = {
     "network": "networks",
     "frameworks": "software",
     "model": "models",
-    "methods": "effects",
+    "task": "tasks",
+    "method": "methods",
     "effect": "effects",
     "scenario": "scenarios",
 }

@@ -118,7 +118,7 @@ def _chain(path: Path, mirror: Mirror | None = None) -> list[Document]:
     while EXTENDS in chain[-1].data:
         child = chain[-1]
         parent, mark = child.data.pop(EXTENDS), child.mark((EXTENDS,))
-        if not isinstance(parent, str) or not parent.strip():
+        if not isinstance(parent, str) or not parent.strip() or "\0" in parent:
             mend = "write a path relative to this file"
             raise extends_problem(mark, f"found {shown(parent)}", "allowed: one file name", mend)
         above = parent_path(child.path, parent, mark, mirror)

@@ -151,8 +151,15 @@ def borrowed(document: Document) -> tuple[str, ...]:
     return tuple(str(file.relative_to(shipped)) for file in files if file.is_relative_to(shipped))
 
 
-def default_library(extra: Sequence[Path] = ()) -> ProfileLibrary:
-    """The library of a command: `extra` folders, then ``./hardware_profiles``, then the shipped profiles.
+def default_library(extra: Sequence[Path] = (), beside: Path | None = None) -> ProfileLibrary:
+    """The library of a command.
+
+    Searched in this order: `extra` folders, ``./hardware_profiles``, ``hardware_profiles`` in the folder of
+    the scenario, the shipped profiles.
+
+    Args:
+        extra: folders with profiles.
+        beside: the scenario's file.
 
     Raises:
         InputError: a folder of `extra` does not exist.
@@ -163,8 +170,8 @@ def default_library(extra: Sequence[Path] = ()) -> ProfileLibrary:
     shipped = shipped_folder("hardware_profiles")
     local = Path("hardware_profiles").resolve()
     folders = [folder.resolve() for folder in extra]
-    if local.is_dir():
-        folders.append(local)
+    near = [local] if beside is None else [local, beside.resolve().parent / "hardware_profiles"]
+    folders += [folder for folder in near if folder.is_dir()]
     folders.append(shipped)
     return ProfileLibrary(tuple(dict.fromkeys(folders)))
 

@@ -104,6 +104,7 @@ def prepare(
     notes: list[str] = []
     _bounded(loaded)
     model, model_source, digests = _model(loaded, library)
+    _within_positions(loaded, model)
     machine = build_machine(
         library,
         scenario.cluster,
@@ -162,6 +163,19 @@ def _bounded(loaded: LoadedScenario) -> None:
             found = f"found {number:.4g}" if number < 10**300 else "found too many"
             mend = "write a smaller number"
             raise InputError(Problem(place, f"cluster.{field}", found, f"at most {limit:,}", mend))
+
+
+def _within_positions(loaded: LoadedScenario, model: Transformer) -> None:
+    """Refuse sequences that are longer than the table of learned positions."""
+    seq_len, field = loaded.scenario.workload.seq_len, "workload.seq_len"
+    if model.positions != "learned" or seq_len <= model.max_positions:
+        return
+    found, allowed = (
+        f"found {seq_len:,} tokens",
+        f"at most {model.max_positions:,}, the model's learned positions",
+    )
+    mend = "shorten the sequences, or write the model with a larger max_positions"
+    raise InputError(Problem(loaded.locate(field), field, found, allowed, mend))
 
 
 def _model(loaded: LoadedScenario, library: ProfileLibrary) -> tuple[Transformer, str, dict[str, str]]:

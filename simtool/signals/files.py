@@ -132,7 +132,7 @@ def _table_of(path: Path, unit: str, question: str | None, field: str) -> Table:
     """The table of a file, read once as long as the file does not change: a study asks many times."""
     try:
         state = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # the second for a path that no file can have
         return read_table(path, unit, question, field)  # fails there, with the reason
     return _read_once(path.absolute(), unit, question, field, state.st_mtime_ns, state.st_size)
 

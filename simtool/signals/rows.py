@@ -31,7 +31,7 @@ def read_csv(path: Path, field: str) -> Rows:
         with path.open("rb") as raw:
             opened = cast("io.BufferedIOBase", gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
             content = opened.read(MAX_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise series_error(path, field, f"cannot be read: {reason}", "a CSV or Parquet file", "") from None
     if len(content) > MAX_BYTES:
@@ -74,7 +74,7 @@ def read_parquet(path: Path, field: str, wanted: Collection[str]) -> Rows:
                     path, field, "the file is too long", f"{MAX_BYTES // 2**20} MiB unpacked", "cut it"
                 )
             table = opened.read([name for name in header if name in wanted])
-    except (OSError, arrow.ArrowException) as error:
+    except (OSError, ValueError, arrow.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise series_error(path, field, f"cannot be read: {reason}", "a CSV or Parquet file", "") from None
     columns: dict[str, Sequence[Any]] = {}

@@ -373,7 +373,7 @@ def test_every_list_has_entries_and_a_json_form(simtool: Call) -> None:
         assert all(entry["name"] for entry in entries)
 
 
-@pytest.mark.parametrize("what", ["nodes", "effects", "series", "scenarios"])
+@pytest.mark.parametrize("what", ["nodes", "effects", "methods", "tasks", "series", "scenarios"])
 def test_a_list_is_a_narrow_table(what: str, simtool: Call) -> None:
     entries = json.loads(simtool("list", what, "--json").out)
     shown = simtool("list", what).out
@@ -382,7 +382,7 @@ def test_a_list_is_a_narrow_table(what: str, simtool: Call) -> None:
 
 
 def test_a_list_may_be_asked_for_in_other_words(simtool: Call) -> None:
-    assert simtool("list", "methods").out == simtool("list", "effects").out
+    assert simtool("list", "gpus").out == simtool("list", "hardware").out
     called = simtool("list", "hardwear")
     assert called.code == 2
     assert "'hardware'" in called.err
