@@ -101,7 +101,7 @@ def record_batch(stream: Stream, rows: Sequence[Row]) -> pa.RecordBatch:
     import pyarrow as pa
 
     by_column = zip(*rows, strict=True) if rows else iter([()] * len(stream.columns))
-    arrays = [_array(column, values) for column, values in zip(stream.columns, by_column, strict=True)]
+    arrays = [column_array(column, values) for column, values in zip(stream.columns, by_column, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(stream))
 
 
@@ -112,7 +112,8 @@ def empty_table(stream: Stream) -> pa.Table:
     return pa.Table.from_batches([], arrow_schema(stream))
 
 
-def _array(column: Column, values: Sequence[Any]) -> pa.Array:
+def column_array(column: Column, values: Sequence[Any]) -> pa.Array:
+    """One column of an Arrow table; None is null."""
     import pyarrow as pa
 
     valid = None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from simtool.errors import InputError, Problem
-from simtool.trace.schema import SCHEMA, columns_by_stream
+from simtool.trace.schema import ADDED_STREAMS, SCHEMA, columns_by_stream
 
 Status = Literal["running", "finished", "diverged", "interrupted"]
 PowerKind = Literal["measured", "modelled", "none"]
@@ -76,6 +76,8 @@ class Clock(_Facts):
     """What to add to a time of `power` to have it by the clock of `ops`."""
     offset_error_s: float | None = Field(default=None, ge=0)
     """Its uncertainty."""
+    alignment: str = ""
+    """How the offset was found: ``wall clock``, ``cross-correlation``, ``given``, ..."""
 
 
 class Power(_Facts):
@@ -90,6 +92,14 @@ class Power(_Facts):
     """Time over which the device averages."""
     counter_vs_integral_gap_frac: float | None = None
     """(integral of the power readings - energy counter) / energy counter."""
+    coverage_frac: float | None = Field(default=None, ge=0, le=1)
+    """Share of the time of the steps in which the power of every device is known."""
+    num_gaps: int = Field(default=0, ge=0)
+    """Times without readings, over which nothing was integrated."""
+    num_resets: int = Field(default=0, ge=0)
+    """Times that an energy counter began anew."""
+    num_wraps: int = Field(default=0, ge=0)
+    """Times that an energy counter went over its end."""
 
 
 class Data(_Facts):
@@ -121,6 +131,10 @@ class Manifest(_Facts):
     status: Status = "running"
     reason: str = ""
     """Why the run did not finish."""
+    sources: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Files that the trace was imported from, each with its format."""
+    notes: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """What is missing in them or doubtful."""
 
 
 def as_document(manifest: Manifest) -> dict[str, Any]:
@@ -185,6 +199,8 @@ def _wrong_columns(found: Any, where: str) -> list[Problem]:
     problems = []
     for stream, columns in columns_by_stream().items():
         told = found.get(stream)
+        if told is None and stream in ADDED_STREAMS:
+            continue  # written before there was such a stream
         for name, about in columns.items():
             entry = told.get(name) if isinstance(told, Mapping) else None
             unit = entry.get("unit") if isinstance(entry, Mapping) else None

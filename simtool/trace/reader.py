@@ -37,6 +37,8 @@ class Trace:
     phases: pa.Table
     ops: pa.Table
     kernels: pa.Table
+    device_ops: pa.Table
+    device_steps: pa.Table
     power: Mapping[str, pa.Table]
     """By device."""
     cut: Mapping[str, int]
@@ -71,6 +73,8 @@ def read_trace(folder: Path) -> Trace:
         phases=tables["phases"],
         ops=tables["ops"],
         kernels=tables["kernels"],
+        device_ops=tables["device_ops"],
+        device_steps=tables["device_steps"],
         power=MappingProxyType(
             {
                 name.removeprefix("power-"): table

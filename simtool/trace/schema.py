@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Literal
 
 SCHEMA = "simtool/trace/1"
+ADDED_STREAMS = frozenset({"device_ops", "device_steps"})
+"""Streams that the first traces of this schema do not have."""
 MAX_FILE_BYTES = 16 * 2**20
 """No file of a trace is larger; a stream goes on in its next part."""
 STEP_PHASES = ("data", "score", "forward", "backward", "optimizer", "communication")
@@ -221,6 +223,55 @@ KERNELS = Stream(
         _text("power_kind", "measured or modelled", optional=True),
     ),
 )
+DEVICE_OPS = Stream(
+    "device_ops",
+    "one row for every kernel, copy and fill that a profiler saw on a device, in order of time",
+    (
+        _count("rank", "rank of the process that launched it"),
+        _count("device", "number of the device in its machine"),
+        _count("step", "step in which it was launched; null outside steps", optional=True),
+        _count("stream", "queue of the device it ran in"),
+        _real("start_s", "s", "clock of the ops when it began on the device"),
+        _real("duration_s", "s", "its duration on the device"),
+        _real("launch_s", "s", "clock of the ops when the host called for it", optional=True),
+        _text("name", "as the profiler told it"),
+        _text("op_class", "gemm, attention, conv, memory, optimizer, communication or copy"),
+        _text(
+            "variant",
+            "attention: the library; communication: the collective; copy: the way; else empty",
+        ),
+        _text("operator", "innermost operator of the framework that called for it", optional=True),
+        _text("shapes", "shapes of the operator's tensors, as JSON lists", optional=True),
+        _text("settings", "causal, stride, groups, layout, ..., as a JSON object", optional=True),
+        _text("dtype", "number format of the operands", optional=True),
+        _text("phase", "data, forward, backward, optimizer or communication", optional=True),
+        _real("flop", "FLOP", "operations by the shapes; null where they do not tell", optional=True),
+        _real(
+            "size_bytes",
+            "byte",
+            "bytes of operands and results; copied; of one rank's input to a collective",
+            optional=True,
+        ),
+        _count("group_size", "ranks of a collective", optional=True),
+    ),
+)
+DEVICE_STEPS = Stream(
+    "device_steps",
+    "one row for every step of every rank that a profiler saw",
+    (
+        _count("rank", "rank"),
+        _count("step", "number of the step as it was annotated; 0 where no step was"),
+        _real("begin_s", "s", "clock of the ops when the step began"),
+        _real("end_s", "s", "clock of the ops when it was over on host and device"),
+        _real("busy_s", "s", "time in which the device did anything"),
+        _real("compute_s", "s", "time in which it computed"),
+        _real("communication_s", "s", "time in which it communicated"),
+        _real("exposed_communication_s", "s", "time in which it communicated and did not compute"),
+        _count("num_ops", "kernels, copies and fills"),
+        _real("flop", "FLOP", "operations of the kernels whose shapes tell them", optional=True),
+        _real("energy_j", "J", "energy of the rank's device over the step", optional=True),
+    ),
+)
 POWER = Stream(
     "power",
     "readings of the power meter of one device",
@@ -240,7 +291,21 @@ POWER = Stream(
 )
 
 STREAMS: Mapping[str, Stream] = MappingProxyType(
-    {stream.name: stream for stream in (STEPS, EVALUATIONS, EVENTS, SIGNATURES, PHASES, OPS, KERNELS, POWER)}
+    {
+        stream.name: stream
+        for stream in (
+            STEPS,
+            EVALUATIONS,
+            EVENTS,
+            SIGNATURES,
+            PHASES,
+            OPS,
+            KERNELS,
+            DEVICE_OPS,
+            DEVICE_STEPS,
+            POWER,
+        )
+    }
 )
 """All streams by name; of `power` there is one for each device, ``power-<device>``."""
 

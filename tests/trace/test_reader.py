@@ -297,3 +297,12 @@ def test_a_hostile_manifest_is_refused(text: str, tmp_path: Path) -> None:
     (folder / "manifest.yaml").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=r"manifest\.yaml"):
         read_trace(folder)
+
+
+def test_a_trace_from_before_a_stream_was_added_is_read(tmp_path: Path) -> None:
+    folder = small_trace(tmp_path / "t")
+    path = folder / "manifest.yaml"
+    document = yaml.safe_load(path.read_text("utf-8"))
+    del document["columns"]["device_ops"], document["columns"]["device_steps"]
+    path.write_text(yaml.safe_dump(document), "utf-8")
+    assert read_trace(folder).steps.num_rows == 5
