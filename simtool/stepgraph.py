@@ -37,8 +37,16 @@ class Kind(Enum):
     """Flash attention: one kernel, no score matrix in memory."""
     UNFUSED_ATTENTION = "unfused_attention"
     """Two batched products around a softmax over the whole score matrix."""
+    GROUPED_GEMM = "grouped_gemm"
+    """Products of many experts with the same weights' shape, each with rows of its own, in one kernel."""
+    CONVOLUTION = "convolution"
+    """A convolution as an implicit matrix product: `bytes`, not m x k, is what it reads and writes."""
     MEMORY = "memory"
     COLLECTIVE = "collective"
+
+
+PRODUCTS = (Kind.GEMM, Kind.GROUPED_GEMM, Kind.CONVOLUTION)
+"""Kinds whose work is 2 m n k."""
 
 
 class Scope(Enum):
@@ -51,7 +59,7 @@ class Scope(Enum):
 
 
 class Shard(Enum):
-    """Which dimension tensor parallelism divides."""
+    """Which dimension tensor and expert parallelism divide; context parallelism divides all tokens."""
 
     COLUMN = "column"
     """GEMM: the output features n (query, key, value, up, gate, head)."""
@@ -62,7 +70,15 @@ class Shard(Enum):
     FEATURES = "features"
     """Element-wise work on activations that are already split by column."""
     SEQUENCE = "sequence"
-    """Element-wise work between the split regions: divided only with sequence parallelism."""
+    """Work between the split regions, with replicated weights: divided only with sequence parallelism."""
+    EXPERTS = "experts"
+    """Element-wise work on the copies of tokens that experts see."""
+    EXPERT_COLUMN = "expert_column"
+    """Grouped GEMM: experts over ranks, output features n within them."""
+    EXPERT_ROW = "expert_row"
+    """Grouped GEMM: experts over ranks, inner features k within them."""
+    DISPATCHED = "dispatched"
+    """Element-wise work on copies of tokens that only arises where experts are spread over ranks."""
     NONE = "none"
     """Replicated."""
 
@@ -82,11 +98,15 @@ class Op:
     bytes: Number = 0.0
     """Bytes of one execution to and from device memory [byte]."""
     m: Number = 0.0
-    """GEMM rows (tokens); attention: sequence length."""
+    """GEMM rows (tokens), of one expert in a grouped GEMM; attention: queries of a sequence."""
     n: Number = 0.0
     """GEMM output features; attention: head dimension."""
     k: Number = 0.0
     """GEMM inner features; attention: query heads x sequences in the micro-batch."""
+    keys: Number = 0.0
+    """Attention: keys that a query sees on average; 0 for half of `m`, a causal mask over the sequence."""
+    batch: Number = 1.0
+    """Grouped GEMM: products in one kernel."""
     count: Number = 1.0
     """Executions of device work; methods that skip work lower it."""
     launches: Number = 1.0
@@ -105,7 +125,7 @@ class StepGraph:
     num_layers: int
     tokens_per_micro_batch: Number
     facts: object = field(default=None, compare=False)
-    """The model description the graph was made from (`workload.transformer.Transformer`)."""
+    """The model description the graph was made from (a `workload.model.Model`)."""
 
     def __iter__(self) -> Iterator[Op]:
         return iter(self.ops)

@@ -54,7 +54,12 @@ KINDS: dict[str, FileKind] = {
         _profile("network"),
         _profile("software"),
         FileKind(name="model", module="simtool.workload.preset", class_name="ModelPreset"),
+        FileKind(name="encoder", module="simtool.workload.preset", class_name="EncoderPreset"),
+        FileKind(name="vision", module="simtool.workload.preset", class_name="VisionPreset"),
+        FileKind(name="convnet", module="simtool.workload.preset", class_name="ConvNetPreset"),
+        FileKind(name="recommender", module="simtool.workload.preset", class_name="RecommenderPreset"),
         FileKind(name="effect", module="simtool.methods.effect", class_name="Effect"),
+        FileKind(name="workload", module="simtool.workload.captured", class_name="CapturedWorkload"),
     )
 }
 

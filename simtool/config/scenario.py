@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from simtool.config.batches import BatchRamp, BatchStage
 from simtool.config.fields import (
     BytesPerSecond,
     Fraction,
@@ -44,41 +45,22 @@ FailureRate = Annotated[Sourced, Quantity("")]
 AcceleratorHours = Annotated[Sourced, Quantity("h", above=0)]
 
 
-class BatchStage(Strict):
-    """Training at one batch, up to some number of tokens."""
-
-    until: Annotated[Sourced, Quantity("token", above=0)]
-    """Tokens since the start at which the next stage begins."""
-    global_batch: Count
-    """Sequences in one step."""
-
-
-class BatchRamp(Strict):
-    """A batch that grows in equal steps up to ``workload.global_batch``, as Megatron's ramp-up does."""
-
-    start: Count
-    """Sequences in the first step."""
-    increment: Count
-    """Sequences that every stretch adds."""
-    over: Tokens
-    """Tokens after which the full batch is reached."""
-
-
 class Workload(Strict):
     """What is trained."""
 
     model: str | dict[str, Any]
-    """A preset's name, the path of a Hugging Face ``config.json``, or the model's fields themselves."""
+    """A preset's name, the path of a ``config.json``, or the model's fields, with ``family`` if no decoder."""
     tokens: Tokens
     """Training tokens in all."""
     seq_len: Count
-    """Tokens in one sequence."""
+    """Tokens in one sequence; 1 for models of samples (images, clicks), where a sample counts as a token."""
     global_batch: GlobalBatch
     """Sequences in one step; or a quantity in tokens, which is a target: the step then takes the
     nearest multiple of dp x micro-batch sequences."""
     batch_ramp: BatchRamp | tuple[BatchStage, ...] | None = None
     """Smaller batches at the start: a linear ramp, or stages one after the other; then `global_batch`."""
-    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    precision: Literal["bf16", "fp16", "tf32", "fp32", "fp8", "mxfp8", "nvfp4"] = "bf16"
+    """Of the matrix work; fp8, mxfp8 and nvfp4 of the layers' linear maps alone, beside bf16."""
     recompute: Literal["none", "selective", "full"] = "none"
     """Activation recomputation: nothing, the attention core, or every layer."""
     attention: Literal["flash", "unfused"] | None = None
@@ -165,7 +147,7 @@ class Cluster(Strict):
 
 
 class Layout(Strict):
-    """How the model is spread over the accelerators: tp x pp x dp = accelerators."""
+    """How the model is spread over the accelerators: tp x cp x pp x dp = accelerators."""
 
     tp: Count = 1
     pp: Count = 1
@@ -179,6 +161,16 @@ class Layout(Strict):
     """Sequences in one micro-batch."""
     sequence_parallel: bool = True
     """Split activations between the tensor-parallel regions along the sequence."""
+    cp: Count = 1
+    """Context parallelism: ranks that share the tokens of every sequence."""
+    cp_kind: Literal["ring", "all_to_all", "all_gather"] = "ring"
+    """Keys and values are passed round, or heads exchanged for tokens (Ulysses), or all gathered."""
+    ep: Count = 1
+    """Expert parallelism: ranks, out of tp x cp x dp, that share the experts of a layer."""
+    etp: Count = 1
+    """Tensor parallelism within an expert."""
+    dp_shard: Count = 1
+    """Ranks over which zero splits, the others being their replicas (HSDP); 1: all of dp x cp."""
 
     @model_validator(mode="after")
     def _interleaves_stages(self) -> Layout:

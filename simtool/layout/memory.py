@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simtool.layout.layouts import Layouts, parameters_on, split_stages
+from simtool.layout.layouts import Held, Layouts, choose_held, held_by_stage, split_stages
 from simtool.stepgraph import Number
-from simtool.workload.transformer import BYTES_PER_ELEMENT, Transformer
+from simtool.workload.model import KeptBytes, Model
+from simtool.workload.precision import BYTES_PER_ELEMENT, COPIES_OF_LOW, Precision
 
 GRADIENT_BYTES = 4.0
 """Gradients are accumulated in fp32."""
@@ -47,7 +48,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    model: Transformer,
+    model: Model,
     layouts: Layouts,
     *,
     seq_len: int,
@@ -56,6 +57,7 @@ def estimate_memory(
     attention: str,
     capacity_bytes: Number,
     workspace_bytes: Number,
+    expert_load: float = 1.0,
 ) -> MemoryEstimate:
     """Memory of the fullest rank.
 
@@ -64,24 +66,19 @@ def estimate_memory(
     from 3 on. Activations follow Korthikanti et al. 2022 (arXiv 2205.05198), section 4, per kind of
     tensor: what lies between the tensor-parallel regions is divided only with sequence parallelism.
     In flight are min(micro-batches, pp) micro-batches on the first stage, (1 + (pp-1)/(pp vpp))
-    times as many with interleaving.
+    times as many with interleaving. Experts count likewise, with the ranks that hold the same experts in
+    place of the replicas, and the copies of tokens that they keep with `expert_load`. Training in 8 or 4 bits
+    keeps quantised copies of the layers' weights beside those in bf16. Tables that are dealt out over all
+    ranks have no gradient or optimizer of their size.
     """
-    first, middle, last = parameters_on(model, layouts)
-    weight_bytes = BYTES_PER_ELEMENT[precision]
-    optimizer_bytes = 12.0 if weight_bytes < BYTES_PER_ELEMENT["fp32"] else 8.0
-    zero, dp = layouts.zero, layouts.dp
-    per_weight = (
-        weight_bytes / np.where(zero >= 3, dp, 1.0),
-        GRADIENT_BYTES / np.where(zero >= 2, dp, 1.0),
-        optimizer_bytes / np.where(zero >= 1, dp, 1.0),
-    )
-    gathered = np.where(zero >= 3, 2.0 * model.parameters_per_layer * weight_bytes / layouts.tp, 0.0)
-
+    held = held_by_stage(model, layouts)
+    state = _state_bytes(model, layouts, precision)
     stages = split_stages(model, layouts.pp, layouts.vpp)
-    tokens = layouts.micro_batch * seq_len
-    layer, working = _activation_bytes_per_token(model, layouts, seq_len, precision, recompute, attention)
+    tokens = layouts.micro_batch * seq_len / layouts.cp
+    kept_bytes = model.kept_bytes(seq_len, precision, attention)
+    layer, working = _activation_bytes_per_token(kept_bytes, layouts, recompute, expert_load)
     interleaved = np.where(layouts.vpp > 1, 1.0 + (layouts.pp - 1) / (layouts.pp * layouts.vpp), 1.0)
-    logits = tokens * model.vocab_size * LOGIT_BYTES / layouts.tp
+    logits = tokens * model.head_tokens_frac() * model.logit_features * LOGIT_BYTES / layouts.tp
     single = np.asarray(layouts.pp == 1)
 
     def activations(num_layers: Number, rank_from_last: Number, has_head: bool) -> Number:
@@ -94,35 +91,75 @@ def estimate_memory(
         activations(stages.middle, np.maximum(layouts.pp - 1, 1), has_head=False),
         activations(stages.last, 1.0, has_head=True),
     )
-    weights = np.broadcast_arrays(first, middle, last)
-    totals = np.stack([w * sum(per_weight) + a for w, a in zip(weights, kept, strict=True)])
+    parts = [state.of(one) for one in held]
+    totals = np.stack(
+        np.broadcast_arrays(*(sum(part) + bytes_ for part, bytes_ in zip(parts, kept, strict=True)))
+    )
     fullest = np.argmax(totals, axis=0)
-    parameters = np.choose(fullest, weights)
+    weights, gradients, optimizer = state.of(choose_held(held, fullest))
     return MemoryEstimate(
-        weights_bytes=parameters * per_weight[0] + gathered,
-        gradients_bytes=parameters * per_weight[1],
-        optimizer_bytes=parameters * per_weight[2],
-        activations_bytes=np.choose(fullest, kept),
+        weights_bytes=weights + state.gathered,
+        gradients_bytes=gradients,
+        optimizer_bytes=optimizer,
+        activations_bytes=np.choose(fullest, np.broadcast_arrays(*kept, fullest)[:3]),
         workspace_bytes=workspace_bytes,
         capacity_bytes=capacity_bytes,
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """Bytes of weights, gradients and optimizer per weight, after ZeRO."""
+
+    common: tuple[Number, Number, Number]
+    experts: tuple[Number, Number, Number]
+    tables: tuple[Number, Number, Number]
+    gathered: Number
+
+    def of(self, held: Held) -> tuple[Number, Number, Number]:
+        """Weights, gradients and optimizer of what a rank holds [byte]."""
+        weights, gradients, optimizer = (
+            held.common * common + held.experts * experts + held.tables * tables
+            for common, experts, tables in zip(self.common, self.experts, self.tables, strict=True)
+        )
+        return weights, gradients, optimizer
+
+
+def _state_bytes(model: Model, layouts: Layouts, precision: str) -> _State:
+    formats = Precision(precision)
+    size = formats.size
+    copies = COPIES_OF_LOW * formats.linear_size if formats.is_low else 0.0
+    master = 4.0 if size < BYTES_PER_ELEMENT["fp32"] else 0.0
+    optimizer = master + model.optimizer_state_bytes
+    zero = layouts.zero
+
+    def split(ranks: Number) -> tuple[Number, Number, Number]:
+        return (
+            (size + copies) / np.where(zero >= 3, ranks, 1.0),
+            GRADIENT_BYTES / np.where(zero >= 2, ranks, 1.0),
+            optimizer / np.where(zero >= 1, ranks, 1.0),
+        )
+
+    expert = model.expert_parameters_per_layer
+    on_rank = (model.parameters_per_layer - expert) / layouts.tp + expert / (layouts.etp * layouts.ep)
+    return _State(
+        common=split(layouts.shard_ranks),
+        experts=split(layouts.expert_shard_ranks),
+        tables=(BYTES_PER_ELEMENT["fp32"], 0.0, 0.0),
+        gathered=np.where(zero >= 3, 2.0 * on_rank * size, 0.0),
+    )
+
+
 def _activation_bytes_per_token(
-    model: Transformer, layouts: Layouts, seq_len: int, precision: str, recompute: str, attention: str
+    kept: KeptBytes, layouts: Layouts, recompute: str, expert_load: float
 ) -> tuple[Number, Number]:
     """Bytes per token that one layer keeps for the backward pass, and that one recomputed layer needs."""
-    size = BYTES_PER_ELEMENT[precision]
-    h, a, kv, f = model.hidden_size, model.attention_features, model.kv_features, model.ffn_hidden_size
     outside = np.where(layouts.sequence_parallel, layouts.tp, 1.0)
-    between = (4.0 * size + (2.0 if model.norm == "layernorm" else 0.0)) * h  # norm and matrix inputs; masks
-    inside = size * (
-        2 * a + 2 * kv + model.mlp_matrices * f
-    )  # query, key, value, context; MLP matrices' ends
-    scores = 0.0 if attention == "flash" else (2.0 * size + 1.0) * model.num_heads * seq_len
-    everything = between / outside + (inside + scores) / layouts.tp
+    scores = kept.scores / layouts.tp
+    load = np.where(np.asarray(layouts.ep) > 1, expert_load, 1.0)
+    everything = kept.between / outside + kept.inside / layouts.tp + kept.routed * load / layouts.tp + scores
     if recompute == "full":
-        return size * h / outside, everything
+        return kept.layer_input / outside, everything
     if recompute == "selective":
-        return everything - scores / layouts.tp, scores / layouts.tp
+        return everything - scores, scores
     return everything, 0.0

@@ -73,6 +73,7 @@ def attention_time_s(
     curve: AttentionCurve,
     num_kv_heads: Number | None = None,
     causal: bool = True,
+    num_keys: Number | None = None,
     backward: bool = False,
 ) -> Number:
     """Time of one fused self-attention kernel over `batch` sequences [s].
@@ -90,6 +91,9 @@ def attention_time_s(
     The backward takes ``backward_ratio`` times the forward; it has five products for two
     (Dao, arXiv:2205.14135). The time never undercuts ``work / peak``.
 
+    With another number of keys than a causal mask's, a query's set-up is spread over that work: twice the
+    mean keys stand for the sequence length, in the work and in ``seq_half``.
+
     Args:
         batch: sequences on this accelerator; arrays broadcast.
         num_heads: query heads on this accelerator.
@@ -102,6 +106,7 @@ def attention_time_s(
         curve: the efficiency coefficients.
         num_kv_heads: key and value heads; None for as many as query heads.
         causal: a token attends to itself and its predecessors only.
+        num_keys: keys that a query sees on average, in place of `causal`: windows, other sequences.
         backward: time of the backward instead of the forward.
 
     >>> from types import SimpleNamespace
@@ -116,11 +121,12 @@ def attention_time_s(
     sequences, heads = np.asarray(batch, float), np.asarray(num_heads, float)
     tokens, width = np.asarray(seq_len, float), np.asarray(head_dim, float)
     kv_heads = heads if num_kv_heads is None else np.asarray(num_kv_heads, float)
-    row_flop = (2 if causal else 4) * tokens * width  # one query of one head
+    length = tokens if num_keys is None else 2 * np.asarray(num_keys, float)
+    row_flop = (2 if causal or num_keys is not None else 4) * length * width  # one query of one head
     num_rows = sequences * heads * tokens
     if num_processors is not None:
         num_rows = num_rows + float(curve.tail_waves) * num_processors * QUERY_BLOCK
-    slowdown = (1 + float(curve.seq_half) / tokens) * (1 + float(curve.head_half) / width)
+    slowdown = (1 + float(curve.seq_half) / length) * (1 + float(curve.head_half) / width)
     compute_s = num_rows * row_flop * slowdown / (peak_flop_per_s * float(curve.peak_frac))
     num_elements = 2 * sequences * tokens * width * (heads + kv_heads)
     memory_s = num_elements * element_bytes / bandwidth_bytes_per_s
@@ -139,6 +145,7 @@ def unfused_attention_time_s(
     bandwidth_bytes_per_s: Number,
     element_bytes: Number,
     memory: MemoryCurve,
+    num_keys: Number | None = None,
     backward: bool = False,
 ) -> Number:
     """Time of self-attention that writes its score matrix to memory (Megatron's fused softmax) [s].
@@ -160,6 +167,7 @@ def unfused_attention_time_s(
         bandwidth_bytes_per_s: device memory bandwidth [byte/s].
         element_bytes: size of an element [byte].
         memory: the curve of memory-bound operations.
+        num_keys: keys of a sequence, where they are not the queries' own.
         backward: time of the backward instead of the forward.
 
     >>> from types import SimpleNamespace
@@ -169,7 +177,8 @@ def unfused_attention_time_s(
     >>> round(float(time_s) * 1e3, 2)  # 0.21 TFLOP at 190 TFLOP/s + 3.5 GB at 1.6 TB/s
     3.25
     """
-    num_scores = np.asarray(batch, float) * num_heads * np.asarray(seq_len, float) ** 2
+    queries = np.asarray(seq_len, float)
+    num_scores = np.asarray(batch, float) * num_heads * queries * (queries if num_keys is None else num_keys)
     flop_ratio, pass_ratio = (UNFUSED_BACKWARD_FLOP, UNFUSED_BACKWARD_PASSES) if backward else (1.0, 1.0)
     products_s = flop_ratio * 4 * num_scores * head_dim / (peak_flop_per_s * UNFUSED_PEAK_FRAC)
     score_bytes = pass_ratio * UNFUSED_PASSES * num_scores * element_bytes

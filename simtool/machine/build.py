@@ -14,6 +14,7 @@ from simtool.machine.network import build_fabric
 from simtool.machine.power import HONOURED_FRAC
 from simtool.profiles.find import ProfileLibrary
 from simtool.profiles.schema import GENERIC_NODE, Accelerator, Node, Software
+from simtool.provenance import Sourced
 
 P = TypeVar("P")
 
@@ -81,6 +82,9 @@ def build_machine(
         power_limit_w=limit_w,
         idle_w=idle_w,
         power_cap_w=cap_w,
+        grouped_ratio=or_one(software.grouped_ratio),
+        convolution_ratio=or_one(software.convolution_ratio),
+        low_precision_ratio={name: float(value) for name, value in software.low_precision_ratio.items()},
     )
     bandwidth = cluster.network_bandwidth_per_node
     fabric = build_fabric(
@@ -107,6 +111,11 @@ def build_machine(
         power_cap_w=cap_w,
         notes=tuple(notes),
     )
+
+
+def or_one(number: Sourced | None) -> float:
+    """A ratio of a profile; 1 where it states none."""
+    return 1.0 if number is None else float(number)
 
 
 def _node(

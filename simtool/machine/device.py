@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from simtool.machine.gemm import gemm_time_s
 from simtool.machine.memory_bound import memory_time_s
 from simtool.machine.power import clock_under_cap
 from simtool.profiles.schema import Accelerator
-from simtool.stepgraph import Kind, Number, Op, Phase
-from simtool.workload.transformer import BYTES_PER_ELEMENT
+from simtool.stepgraph import PRODUCTS, Kind, Number, Op, Phase
+from simtool.workload.precision import BYTES_PER_ELEMENT, PEAK_RATE
 
 COMPUTE, MEMORY = "compute", "memory"
 """What bounds an operation, and so its power and its answer to a power cap."""
@@ -30,6 +31,12 @@ class Device:
     """Memory-bound time of the framework over the plain count."""
     clock: float = 1.0
     """Relative clock of compute-bound work under the power cap."""
+    grouped_ratio: float = 1.0
+    """Time of experts' grouped products over plain ones."""
+    convolution_ratio: float = 1.0
+    """Time of convolutions over matrix products of the same size."""
+    low_precision_ratio: Mapping[str, float] = field(default_factory=dict)
+    """Time of products in 8 or 4 bits over the curve at that rate, by format."""
 
     def peak_flop_per_s(self, precision: str) -> float:
         """Dense peak rate of matrix work at `precision` [FLOP/s].
@@ -37,8 +44,8 @@ class Device:
         Raises:
             InputError: the accelerator has no such rate: it cannot train at this precision.
         """
-        peak = self.accelerator.peak
-        if precision not in peak:
+        peak, rate = self.accelerator.peak, PEAK_RATE.get(precision, precision)
+        if rate not in peak:
             raise InputError(
                 Problem(
                     "",
@@ -48,7 +55,7 @@ class Device:
                     f"use one of {', '.join(sorted(peak))}",
                 )
             )
-        return float(peak[precision])
+        return float(peak[rate])
 
     def op_time_s(self, op: Op) -> dict[str, Number]:
         """Time of one execution, split into what computation and what memory bounds [s]."""
@@ -59,21 +66,8 @@ class Device:
             seconds = memory_time_s(op.bytes, bandwidth_bytes_per_s=bandwidth, curve=efficiency.memory)
             return {MEMORY: self.memory_ratio * seconds}
         peak = self.peak_flop_per_s(op.dtype)
-        if op.kind is Kind.GEMM:
-            seconds = gemm_time_s(
-                op.m,
-                op.n,
-                op.k,
-                peak_flop_per_s=peak,
-                num_processors=accelerator.num_processors,
-                bandwidth_bytes_per_s=bandwidth,
-                element_bytes=BYTES_PER_ELEMENT[op.dtype],
-                curve=efficiency.gemm,
-            )
-            ratio = float(efficiency.training_ratio)
-            if op.phase is Phase.BACKWARD_WEIGHT:
-                ratio *= float(efficiency.gemm.weight_gradient_ratio)
-            return {COMPUTE: ratio * seconds / self.clock}
+        if op.kind in PRODUCTS:
+            return {COMPUTE: self._product_time_s(op, peak, bandwidth) / self.clock}
         backward = op.phase is not Phase.FORWARD
         if op.kind is Kind.ATTENTION:
             seconds = attention_time_s(
@@ -86,6 +80,7 @@ class Device:
                 bandwidth_bytes_per_s=bandwidth,
                 element_bytes=BYTES_PER_ELEMENT[op.dtype],
                 curve=efficiency.attention,
+                num_keys=_keys(op, 0.5),
                 backward=backward,
             )
             return {COMPUTE: self.attention_ratio * seconds / self.clock}
@@ -100,10 +95,39 @@ class Device:
                 bandwidth_bytes_per_s=bandwidth,
                 element_bytes=BYTES_PER_ELEMENT[op.dtype],
                 memory=efficiency.memory,
+                num_keys=_keys(op, 1.0),
                 backward=backward,
             )
             return {MEMORY: seconds}
         raise ValueError(f"{op.name}: {op.kind} is not device work")
+
+    def _product_time_s(self, op: Op, peak: float, bandwidth: float) -> Number:
+        efficiency = self.accelerator.efficiency
+        seconds = gemm_time_s(
+            op.m,
+            op.n,
+            op.k,
+            peak_flop_per_s=peak,
+            num_processors=self.accelerator.num_processors,
+            bandwidth_bytes_per_s=bandwidth,
+            element_bytes=BYTES_PER_ELEMENT[op.dtype],
+            curve=efficiency.gemm,
+            batch=op.batch,
+            moved_bytes=None if op.kind is Kind.GEMM else op.bytes,
+        )
+        ratio = float(efficiency.training_ratio) * self.low_precision_ratio.get(op.dtype, 1.0)
+        if op.phase is Phase.BACKWARD_WEIGHT:
+            ratio *= float(efficiency.gemm.weight_gradient_ratio)
+        if op.kind is Kind.GROUPED_GEMM:
+            ratio *= self.grouped_ratio
+        if op.kind is Kind.CONVOLUTION:
+            ratio *= self.convolution_ratio
+        return ratio * seconds
+
+
+def _keys(op: Op, masked_frac: float) -> Number:
+    """Keys of an attention operation; where it states none, `masked_frac` of its queries."""
+    return np.where(np.asarray(op.keys) > 0.0, op.keys, masked_frac * np.asarray(op.m))
 
 
 def device_under_cap(
@@ -114,6 +138,9 @@ def device_under_cap(
     power_limit_w: float | None,
     idle_w: float,
     power_cap_w: float | None,
+    grouped_ratio: float = 1.0,
+    convolution_ratio: float = 1.0,
+    low_precision_ratio: Mapping[str, float] | None = None,
 ) -> Device:
     """The device with its clock lowered as far as the cap demands of compute-bound work."""
     clock = 1.0
@@ -122,5 +149,11 @@ def device_under_cap(
         exponent = float(accelerator.power.cap_exponent)
         clock = float(np.asarray(clock_under_cap(full, idle_w, power_cap_w, exponent)))
     return Device(
-        accelerator=accelerator, attention_ratio=attention_ratio, memory_ratio=memory_ratio, clock=clock
+        accelerator=accelerator,
+        attention_ratio=attention_ratio,
+        memory_ratio=memory_ratio,
+        clock=clock,
+        grouped_ratio=grouped_ratio,
+        convolution_ratio=convolution_ratio,
+        low_precision_ratio=low_precision_ratio or {},
     )

@@ -55,6 +55,7 @@ def gemm_time_s(
     element_bytes: Number,
     curve: GemmCurve,
     batch: Number = 1.0,
+    moved_bytes: Number | None = None,
 ) -> Number:
     r"""Time of ``batch`` products of an (m, k) by a (k, n) matrix [s].
 
@@ -88,6 +89,8 @@ def gemm_time_s(
         element_bytes: size of an element of operands and product [byte].
         curve: the efficiency coefficients.
         batch: independent products in one kernel.
+        moved_bytes: what is read and written in all, in place of operands and product: a convolution reads
+            its input once, although it meets it in every position of its window [byte].
 
     >>> from types import SimpleNamespace
     >>> ideal = SimpleNamespace(
@@ -110,7 +113,8 @@ def gemm_time_s(
         shape = 1 + tile_half * (1 / rows + 1 / columns - _LARGEST_PERIMETER)
         cheapest = np.minimum(cheapest, tiles * (2 * rows * columns * shape))
     compute_s = cheapest * (inner + float(curve.k_half)) / (peak_flop_per_s * float(curve.peak_frac))
-    num_elements = batch * (rows_m * inner + inner * columns_n + rows_m * columns_n)
-    memory_s = num_elements * element_bytes / (bandwidth_bytes_per_s * float(curve.bandwidth_frac))
+    if moved_bytes is None:
+        moved_bytes = batch * (rows_m * inner + inner * columns_n + rows_m * columns_n) * element_bytes
+    memory_s = moved_bytes / (bandwidth_bytes_per_s * float(curve.bandwidth_frac))
     time_s: Number = np.cbrt(compute_s**3 + memory_s**3) + float(curve.latency)
     return time_s

@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from simtool.methods.effect import EffectPhase
-from simtool.stepgraph import Kind, Number, Op, Phase, Scope, StepGraph
-from simtool.workload.transformer import BYTES_PER_ELEMENT
+from simtool.stepgraph import PRODUCTS, Kind, Number, Op, Phase, Scope, StepGraph
+from simtool.workload.precision import BYTES_PER_ELEMENT
 
 Pass = tuple[Phase, bool]
 """Phase of an operation, and whether it is recomputation."""
@@ -108,9 +108,13 @@ def fewer_rows(op: Op, left: Number) -> Op:
     if not bool(np.all(np.asarray(left) > 0.0)):  # an empty product is none
         op = fewer_executions(op, np.where(np.asarray(left) > 0.0, 1.0, 0.0))
         left = np.where(np.asarray(left) > 0.0, left, 1.0)
-    if op.kind is Kind.GEMM:
+    if op.kind in PRODUCTS:
         m, k = (op.m, op.k * left) if op.phase is Phase.BACKWARD_WEIGHT else (op.m * left, op.k)
-        moved = BYTES_PER_ELEMENT[op.dtype] * (m * k + k * op.n + m * op.n)
+        moved = op.bytes * left
+        if op.kind is not Kind.CONVOLUTION:  # whose image outweighs its weights by far
+            size = op.batch * BYTES_PER_ELEMENT[op.dtype]
+            rows = size * (m * k + k * op.n + m * op.n)
+            moved = rows + (op.bytes - size * (op.m * op.k + op.k * op.n + op.m * op.n))
         return replace(op, m=m, k=k, flop=op.flop * left, bytes=moved)
     if op.kind in (Kind.ATTENTION, Kind.UNFUSED_ATTENTION):
         return replace(op, k=op.k * left, flop=op.flop * left, bytes=op.bytes * left)

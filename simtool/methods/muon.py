@@ -12,8 +12,8 @@ from dataclasses import replace
 from simtool.methods.cut import cut, fewer_executions
 from simtool.methods.effect import EffectPhase
 from simtool.methods.rewrite import METHODS
-from simtool.stepgraph import Kind, Op, Phase, Scope, StepGraph
-from simtool.workload.transformer import BYTES_PER_ELEMENT
+from simtool.stepgraph import PRODUCTS, Kind, Op, Phase, Scope, StepGraph
+from simtool.workload.precision import BYTES_PER_ELEMENT
 
 NUM_ITERATIONS = 5
 """Of one orthogonalisation (K. Jordan et al., "Muon: an optimizer for hidden layers", 2024)."""
@@ -32,16 +32,18 @@ def muon(graph: StepGraph, phase: EffectPhase) -> StepGraph:
     matrices = [
         op
         for op in graph
-        if op.kind is Kind.GEMM
+        if op.kind in PRODUCTS
         and op.scope is Scope.LAYER
         and op.phase is Phase.FORWARD
         and not op.is_recompute
     ]
-    spared = SECOND_MOMENT_BYTES * graph.num_layers * sum(op.n * op.k for op in matrices)
+    spared = SECOND_MOMENT_BYTES * sum(graph.executions(op) * op.batch * op.n * op.k for op in matrices)
     products = [
         product
         for matrix in matrices
-        for product in iteration(matrix, repeats * NUM_ITERATIONS * graph.num_layers)
+        for product in iteration(
+            matrix, repeats * NUM_ITERATIONS * float(graph.executions(matrix)) * float(matrix.batch)
+        )
     ]
     return left.map(
         lambda op: (

@@ -31,6 +31,10 @@ FOLDERS: dict[str, str] = {
     "network": "networks",
     "software": "software",
     "model": "models",
+    "encoder": "encoders",
+    "vision": "vision",
+    "convnet": "convnets",
+    "recommender": "recommenders",
     "effect": "effects",
 }
 """Place of each kind of profile below a profile folder. Anything else there is reached by `extends` only."""

@@ -313,6 +313,22 @@ class Software(Profile):
     attention: Literal["flash", "unfused"]
     attention_ratio: dict[str, Ratio]
     """Flash-attention time over the accelerator's curve, by architecture, ``default`` otherwise."""
+    ep_exposed: Fraction | None = None
+    """Share of the exchange of tokens between experts of one domain that stays visible; all if not given."""
+    ep_exposed_across: Fraction | None = None
+    """The same where the experts' ranks span domains; as `ep_exposed` if not given."""
+    cp_exposed: Fraction | None = None
+    """Share of context-parallel communication that stays visible beside attention; all if not given."""
+    launch_floor_expert_ratio: Ratio | None = None
+    """Launch floor of a layer with experts over that of a dense one; 1 if not given."""
+    expert_load: Ratio | None = None
+    """Rows of the fullest expert-parallel rank over the mean; 1, routing forced into balance, if not given."""
+    grouped_ratio: Ratio | None = None
+    """Time of the experts' grouped products over that of plain ones of the same rows; 1 if not given."""
+    low_precision_ratio: dict[str, Ratio] = Field(default_factory=dict)
+    """Time of linear layers in fp8, mxfp8 or nvfp4 over the accelerator's curve at that rate; 1 if not given."""
+    convolution_ratio: Ratio | None = None
+    """Time of convolutions over matrix products of the same size; 1 if not given."""
     seen: Names = ()
     """Architectures on which this profile was fitted; elsewhere it is a transfer."""
     accuracy: Accuracy | None = None

@@ -17,6 +17,8 @@ STEP_PARTS = (
     "data",
     "launch",
     "tensor_communication",
+    "context_communication",
+    "expert_communication",
     "pipeline_communication",
     "data_communication",
     "bubble",
@@ -29,7 +31,13 @@ host once a step; ``straggler`` is waiting for the slowest rank."""
 
 STEP_STATES: dict[str, tuple[str, ...]] = {
     "compute": ("forward", "backward_input", "backward_weight", "recompute", "optimizer", "data"),
-    "exposed_communication": ("tensor_communication", "pipeline_communication", "data_communication"),
+    "exposed_communication": (
+        "tensor_communication",
+        "context_communication",
+        "expert_communication",
+        "pipeline_communication",
+        "data_communication",
+    ),
     "bubble": ("bubble", "launch", "host", "straggler"),
 }
 """Ledger state of every part: what an accelerator does while the part passes."""
@@ -50,12 +58,12 @@ class StepEstimate:
     num_devices: Number
     tokens_per_step: Number
     model_flop_per_step: Number
-    """Work that the model needs (`Transformer.model_flop_per_token`: no recomputation, attention over
+    """Work that the model needs (`Model.model_flop_per_token`: no recomputation, attention over
     the full square), less what a method skips."""
     hardware_flop_per_step: Number
     """The same with recomputation added, by the same way of counting."""
     peak_flop_per_s: Number
-    """Dense peak rate of one accelerator at the precision."""
+    """Dense peak rate of one accelerator at the precision, in 8 and 4 bits that of the linear layers."""
     power_peak_w: Number
     """Highest power of one accelerator within the step."""
     notes: tuple[str, ...] = field(default=())

@@ -18,11 +18,13 @@ from simtool.step.communication import Communication
 from simtool.step.estimate import STEP_PARTS
 from simtool.step.price import Seconds
 from simtool.stepgraph import Number, Scope
-from simtool.workload.transformer import Transformer
+from simtool.workload.model import Model
 
 FLOOR_NORM = 4.0
 """Exponent with which device time and the host's launch floor join: nearly the larger of the two."""
 DEVICE_PARTS = ("forward", "backward_input", "backward_weight", "recompute", "data")
+LAYER_WAITS = ("tensor_communication", "launch", "expert_communication", "context_communication")
+"""Parts of a layer's time in which its device does not compute."""
 RECOMPUTE_FLOOR = 1.0 / 3.0
 """A full repetition of the forward pass adds a third to what the host launches for forward and backward."""
 
@@ -30,7 +32,7 @@ Parts = dict[str, Number]
 
 
 def step_parts(
-    model: Transformer,
+    model: Model,
     layouts: Layouts,
     device: dict[Scope, Seconds],
     messages: Communication,
@@ -46,11 +48,17 @@ def step_parts(
     tp_exposed, pp_exposed = float(software.tp_exposed), float(software.pp_exposed)
     layer = _device_parts(device[Scope.LAYER])
     layer["tensor_communication"] = passes * messages.tensor_layer_pass_s * tp_exposed
-    layer["launch"] = _launch_wait(layer, layouts, software, recompute)
+    ep_exposed = _expert_exposed(messages, software)
+    layer["expert_communication"] = passes * messages.expert_layer_pass_s * ep_exposed
+    layer["context_communication"] = _exposed_context(
+        layouts, messages, device[Scope.LAYER], software, forward_passes=passes - 1.0
+    )
+    layer["launch"] = _launch_wait(layer, layouts, software, recompute, _host_work(model, software))
     embedding = _device_parts(device[Scope.EMBEDDING])
     head = _device_parts(device[Scope.HEAD])
     for edge in (embedding, head):
         edge["tensor_communication"] = messages.tensor_edge_s * tp_exposed
+    embedding["expert_communication"] = 2.0 * messages.table_pass_s * ep_exposed
 
     stages = split_stages(model, pp, vpp)
     single = np.asarray(pp == 1)
@@ -81,14 +89,23 @@ def step_parts(
 
 
 def _device_parts(seconds: Seconds) -> Parts:
-    return {part: seconds.total(part) for part in DEVICE_PARTS} | {"tensor_communication": 0.0, "launch": 0.0}
+    return {part: seconds.total(part) for part in DEVICE_PARTS} | dict.fromkeys(LAYER_WAITS, 0.0)
 
 
 def _stage(layer: Parts, num_layers: Number, *edges: Parts) -> Parts:
     return {key: num_layers * layer[key] + sum((edge[key] for edge in edges), 0.0) for key in layer}
 
 
-def _launch_wait(layer: Parts, layouts: Layouts, software: Software, recompute: str) -> Number:
+def _host_work(model: Model, software: Software) -> float:
+    """What the host does for a mean layer, over a layer of a dense decoder."""
+    ratio = software.launch_floor_expert_ratio
+    more = 0.0 if ratio is None else float(ratio) - 1.0
+    return model.launches_per_layer * (1.0 + model.expert_layer_frac * more)
+
+
+def _launch_wait(
+    layer: Parts, layouts: Layouts, software: Software, recompute: str, host_work: float
+) -> Number:
     """Time of one layer that the device waits because the host has not launched the next kernel.
 
     ``(device^4 + floor^4)^(1/4) - device``: where the device needs longer than the host the host
@@ -96,9 +113,37 @@ def _launch_wait(layer: Parts, layouts: Layouts, software: Software, recompute: 
     """
     repeats = {"full": RECOMPUTE_FLOOR, "selective": 0.1 * RECOMPUTE_FLOOR}.get(recompute, 0.0)
     tensor_growth = 1.0 + float(software.launch_floor_tp_ratio) * (layouts.tp / 8.0) ** 2
-    floor = float(software.launch_floor) * (1.0 + repeats) * tensor_growth
+    floor = float(software.launch_floor) * (1.0 + repeats) * tensor_growth * host_work
     busy: Number = sum(layer.values(), 0.0)
     return (busy**FLOOR_NORM + floor**FLOOR_NORM) ** (1.0 / FLOOR_NORM) - busy
+
+
+def _expert_exposed(messages: Communication, software: Software) -> Number:
+    """Share of the exchange between experts, or with tables, that is not hidden."""
+    near = 1.0 if software.ep_exposed is None else float(software.ep_exposed)
+    far = near if software.ep_exposed_across is None else float(software.ep_exposed_across)
+    return np.where(messages.experts_span, far, near)
+
+
+def _exposed_context(
+    layouts: Layouts,
+    messages: Communication,
+    layer: Seconds,
+    software: Software,
+    *,
+    forward_passes: float,
+) -> Number:
+    """What attention does not hide of the exchange of keys and values, in one layer.
+
+    A ring works on the keys that it has while the next come, so that attention itself hides them, down to
+    the share `cp_exposed`; the other kinds wait for all of them.
+    """
+    forward, backward = messages.context_forward_s, messages.context_backward_s
+    if layouts.context_kind != "ring":
+        return forward_passes * forward + backward
+    share = 1.0 if software.cp_exposed is None else float(software.cp_exposed)
+    ahead = np.maximum(share * forward, forward - layer.attention[False])
+    return forward_passes * ahead + np.maximum(share * backward, backward - layer.attention[True])
 
 
 def _exposed_gradients(parts: Parts, m: Number, messages: Communication, software: Software) -> Number:

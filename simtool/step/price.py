@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from simtool.machine.device import Device
-from simtool.stepgraph import Number, Op, Scope, StepGraph
+from simtool.stepgraph import Kind, Number, Op, Phase, Scope, StepGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,8 @@ class Seconds:
     """Device time by (part of the step, bound) for one execution of a scope."""
 
     by_part: dict[tuple[str, str], Number]
+    attention: dict[bool, Number] = field(default_factory=dict)
+    """Of it in attention's core, by whether it is backward; recomputation left out."""
 
     def total(self, *parts: str) -> Number:
         """Time of the named parts, all if none is named."""
@@ -34,11 +36,16 @@ class Seconds:
 def price(graph: StepGraph, device: Device) -> dict[Scope, Seconds]:
     """Device time of one layer, embedding and head per micro-batch, and of the step's end."""
     sums: dict[Scope, dict[tuple[str, str], Number]] = {scope: {} for scope in Scope}
+    attention: dict[Scope, dict[bool, Number]] = {scope: {False: 0.0, True: 0.0} for scope in Scope}
     for op in graph:
+        is_attention = op.kind in (Kind.ATTENTION, Kind.UNFUSED_ATTENTION) and not op.is_recompute
         for bound, seconds in device.op_time_s(op).items():
             key = (part_of(op), bound)
             sums[op.scope][key] = sums[op.scope].get(key, 0.0) + op.count * seconds
-    return {scope: Seconds(parts) for scope, parts in sums.items()}
+            if is_attention:
+                is_backward = op.phase is not Phase.FORWARD
+                attention[op.scope][is_backward] = attention[op.scope][is_backward] + op.count * seconds
+    return {scope: Seconds(parts, attention[scope]) for scope, parts in sums.items()}
 
 
 def part_of(op: Op) -> str:

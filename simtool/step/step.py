@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simtool.layout.layouts import Layouts, parameters_on
+from simtool.layout.layouts import Layouts, held_by_fullest
 from simtool.layout.memory import estimate_memory
 from simtool.layout.shard import shard
+from simtool.machine.build import or_one
 from simtool.machine.device import COMPUTE, MEMORY
 from simtool.machine.machine import Machine, StatePower
 from simtool.methods.effect import EffectPhase
@@ -18,16 +19,19 @@ from simtool.step.estimate import StepEstimate
 from simtool.step.pipeline import step_parts
 from simtool.step.price import Seconds, price
 from simtool.stepgraph import Number, Scope, StepGraph
+from simtool.workload.graphs import step_graph
+from simtool.workload.model import Model
 from simtool.workload.recompute import with_recompute
-from simtool.workload.transformer import Transformer, build_step_graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What a step computes, whatever it runs on."""
 
-    model: Transformer
+    model: Model
+    """Of any family; its module registers how it becomes a step graph."""
     seq_len: int
+    """Tokens in a sequence; 1 for models of samples, where a sample counts as a token."""
     precision: str
     recompute: str
     attention: str
@@ -58,16 +62,17 @@ def estimate_step(
     plain = _graph(job, layouts, machine.software.gradient_sum)
     needed = _remaining(plain, method)
     graph = _remaining(with_recompute(plain, job.recompute), method)
-    device = price(shard(graph, job.model, layouts), machine.device)
-    fullest = np.maximum.reduce(np.broadcast_arrays(*parameters_on(job.model, layouts)))
+    load = or_one(machine.software.expert_load)
+    device = price(shard(graph, job.model, layouts, load), machine.device)
     messages = communication(
         job.model,
         layouts,
-        fullest,
+        held_by_fullest(job.model, layouts),
         machine.fabric,
         seq_len=job.seq_len,
         precision=job.precision,
         gradient_exchange=machine.software.gradient_exchange,
+        expert_load=load,
     )
     seconds = step_parts(
         job.model,
@@ -93,6 +98,7 @@ def estimate_step(
             attention=job.attention,
             capacity_bytes=machine.memory_bytes,
             workspace_bytes=machine.workspace_bytes,
+            expert_load=load,
         ),
         num_devices=layouts.num_devices,
         tokens_per_step=tokens,
@@ -109,7 +115,7 @@ def _remaining(graph: StepGraph, method: MethodPhase | None) -> StepGraph:
 
 
 def _graph(job: Job, layouts: Layouts, gradient_sum: str) -> StepGraph:
-    return build_step_graph(
+    return step_graph(
         job.model,
         seq_len=job.seq_len,
         micro_batch=layouts.micro_batch,
@@ -119,7 +125,7 @@ def _graph(job: Job, layouts: Layouts, gradient_sum: str) -> StepGraph:
     )
 
 
-def _power(device: dict[Scope, Seconds], machine: Machine, model: Transformer) -> dict[str, StatePower]:
+def _power(device: dict[Scope, Seconds], machine: Machine, model: Model) -> dict[str, StatePower]:
     """Power of one accelerator's share of the cluster by state.
 
     Within `compute`, the accelerator draws its compute-bound and its memory-bound power in

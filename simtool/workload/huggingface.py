@@ -7,18 +7,16 @@ near guess would be a silently wrong parameter count.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from simtool.errors import InputError, Problem
+from simtool.workload.huggingface_families import ACTIVATIONS, READERS, WITH_EXPERTS, Fields
 from simtool.workload.transformer import Transformer
 
 MAX_CONFIG_BYTES = 2**20
-
-Fields = dict[str, Any]
 
 
 def read_config(path: Path, seq_len: int | None = None) -> Transformer:
@@ -26,7 +24,7 @@ def read_config(path: Path, seq_len: int | None = None) -> Transformer:
 
     Args:
         path: the file.
-        seq_len: tokens in the sequences that it is trained on; without it, no sliding window is allowed.
+        seq_len: tokens in the sequences that it is trained on: a window that holds them all is none.
 
     Raises:
         InputError: not a JSON object, an architecture that is not covered, a field that is missing, or one
@@ -47,23 +45,19 @@ def read_config(path: Path, seq_len: int | None = None) -> Transformer:
     if not isinstance(config, dict):
         raise _error(path, "", "found no JSON object", "give a model's config.json")
     model_type = config.get("model_type")
-    if not isinstance(model_type, str) or model_type not in _READERS:
+    if not isinstance(model_type, str) or model_type not in READERS:
         # Near names are other models: no guess.
         experts = any(config.get(key) for key in _EXPERTS)
         hint = (
-            "a mixture of experts, which is not modelled yet"
+            "a mixture of experts of a kind that is not known"
             if experts
-            else f"known: {', '.join(sorted(_READERS))}"
+            else f"known: {', '.join(sorted(READERS))}"
         )
-        raise _error(
-            path, "model_type", f"found {model_type!r}, which is not a dense decoder known here", hint
-        )
-    if problems := [
-        Problem(str(path), key, found, "", mend) for key, found, mend in _inexpressible(config, seq_len)
-    ]:
+        raise _error(path, "model_type", f"found {model_type!r}, which is not a decoder known here", hint)
+    if problems := [Problem(str(path), key, found, "", mend) for key, found, mend in _inexpressible(config)]:
         raise InputError(problems)
     try:
-        return Transformer.model_validate(_READERS[model_type](config))
+        return _without_idle_window(Transformer.model_validate(READERS[model_type](config)), seq_len)
     except KeyError as error:
         raise _error(path, str(error.args[0]), "is missing", "add it") from None
     except ValidationError as error:
@@ -74,44 +68,37 @@ def read_config(path: Path, seq_len: int | None = None) -> Transformer:
             for flaw in error.errors()
         ]
         raise InputError(flaws) from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise _error(path, "", f"does not describe a transformer ({error})", "check its numbers") from None
 
 
-def _inexpressible(config: Fields, seq_len: int | None) -> Iterator[tuple[str, str, str]]:
+def _without_idle_window(model: Transformer, seq_len: int | None) -> Transformer:
+    window = model.attention_window
+    if window is None or seq_len is None or window < seq_len:
+        return model
+    return model.model_copy(
+        update={"attention_window": None, "full_attention_period": None, "window_kind": "sliding"}
+    )
+
+
+def _inexpressible(config: Fields) -> Iterator[tuple[str, str, str]]:
     """What of a config changes the work and has no place in `Transformer`: key, what was found, how to mend it."""
-    for key in _EXPERTS:
+    for key in _EXPERTS if config["model_type"] not in WITH_EXPERTS else ():
         if config.get(key):
             yield key, f"found {_short(config[key])}: a mixture of experts", "use a dense model"
     for key in ("quantization_config", "compression_config"):
-        if config.get(key):
+        stored = config.get(key)
+        if stored and not (isinstance(stored, dict) and stored.get("quant_method") in _STORED):
             found = f"found {_short(config[key])}: quantised weights, which train in another way"
             yield key, found, "give the config of the model before it was quantised"
     for key in ("is_encoder_decoder", "add_cross_attention"):
         if config.get(key):
             yield key, f"found {_short(config[key])}: not a decoder alone", "use a decoder"
-    window = config.get("sliding_window")
-    if window is not None and _slides(config) and not (_is_count(window) and seq_len and window >= seq_len):
-        found = f"found {_short(window)}: attention over a window that is shorter than the sequence"
-        mend = "remove it to count full attention, which is more work, or lower workload.seq_len to it"
-        yield "sliding_window", found, mend
     for key in ("hidden_act", "activation_function"):
-        allowed = _ACTIVATIONS[config["model_type"]]
+        allowed = ACTIVATIONS[config["model_type"]]
         if config.get(key) is not None and str(config[key]) not in allowed:
             found = f"found {_short(config[key])}, which a {config['model_type']} has not"
             yield key, found, f"allowed: {', '.join(sorted(allowed))}; others are another MLP"
-
-
-def _slides(config: Fields) -> bool:
-    """Whether any layer uses the sliding window that a config states."""
-    layers = config.get("layer_types")
-    if isinstance(layers, list):
-        return any("sliding" in str(layer) for layer in layers)
-    return config.get("use_sliding_window") is not False
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _short(value: object) -> str:
@@ -119,106 +106,9 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _gpt2(c: Fields) -> Fields:
-    return {
-        "num_layers": c["n_layer"],
-        "hidden_size": c["n_embd"],
-        "num_heads": c["n_head"],
-        "ffn_hidden_size": c.get("n_inner") or 4 * c["n_embd"],
-        "vocab_size": c["vocab_size"],
-        "max_positions": c["n_positions"],
-        "mlp": "relu" if c.get("activation_function") == "relu" else "gelu",
-        "tied_embeddings": c.get("tie_word_embeddings", True),
-    }
-
-
-def _opt(c: Fields) -> Fields:
-    if c.get("word_embed_proj_dim", c["hidden_size"]) != c["hidden_size"]:
-        raise ValueError("word_embed_proj_dim differs from hidden_size")
-    biased = c.get("enable_bias", True)
-    return {
-        **_common(c),
-        "ffn_hidden_size": c["ffn_dim"],
-        "max_positions": c["max_position_embeddings"] + 2,  # OPT's position table begins at 2
-        "mlp": "gelu" if "gelu" in str(c.get("activation_function")) else "relu",
-        "qkv_bias": biased,
-        "output_bias": biased,
-        "mlp_bias": biased,
-        "tied_embeddings": c.get("tie_word_embeddings", True),
-    }
-
-
-def _bloom(c: Fields) -> Fields:
-    hidden = c.get("hidden_size") or c["n_embed"]
-    return {
-        "num_layers": c["n_layer"],
-        "hidden_size": hidden,
-        "num_heads": c.get("n_head") or c["num_attention_heads"],
-        "ffn_hidden_size": 4 * hidden,
-        "vocab_size": c["vocab_size"],
-        "positions": "alibi",
-        "embedding_norm": True,
-        "tied_embeddings": c.get("tie_word_embeddings", True),
-    }
-
-
-def _llama(c: Fields) -> Fields:
-    biased = c.get("attention_bias", False)
-    return _gated(c, qkv_bias=biased, output_bias=biased, mlp_bias=c.get("mlp_bias", False))
-
-
-def _mistral(c: Fields) -> Fields:
-    return _gated(c, qkv_bias=False, output_bias=False, mlp_bias=False)
-
-
-def _qwen2(c: Fields) -> Fields:
-    return _gated(c, qkv_bias=True, output_bias=False, mlp_bias=False)
-
-
-def _gated(c: Fields, **biases: bool) -> Fields:
-    return {
-        **_common(c),
-        "ffn_hidden_size": c["intermediate_size"],
-        "num_kv_heads": c.get("num_key_value_heads"),
-        "head_dim": c.get("head_dim"),
-        "mlp": "swiglu",
-        "positions": "rotary",
-        "norm": "rmsnorm",
-        "tied_embeddings": c.get("tie_word_embeddings", False),
-        **biases,
-    }
-
-
-def _common(c: Fields) -> Fields:
-    return {
-        "num_layers": c["num_hidden_layers"],
-        "hidden_size": c["hidden_size"],
-        "num_heads": c["num_attention_heads"],
-        "vocab_size": c["vocab_size"],
-    }
-
-
-_READERS: dict[str, Callable[[Fields], Fields]] = {
-    "gpt2": _gpt2,
-    "opt": _opt,
-    "bloom": _bloom,
-    "llama": _llama,
-    "mistral": _mistral,
-    "qwen2": _qwen2,
-}
-
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_experts_per_tok")
-_GELU = frozenset({"gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu"})
-_SILU = frozenset({"silu", "swish"})
-_ACTIVATIONS: dict[str, frozenset[str]] = {
-    "gpt2": _GELU | {"relu"},
-    "opt": _GELU | {"relu"},
-    "bloom": _GELU,
-    "llama": _SILU,
-    "mistral": _SILU,
-    "qwen2": _SILU,
-}
-"""Activations whose MLP is the one that the family's reader gives: gated with silu, plain otherwise."""
+_STORED = frozenset({"fp8", "mxfp4"})
+"""Formats in which some models publish weights that were trained in another; their shape is the same."""
 
 
 def _error(path: Path, field: str, found: str, mend: str) -> InputError:

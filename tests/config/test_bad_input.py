@@ -149,8 +149,8 @@ def test_the_scenario_itself_is_right(write: Write) -> None:
             "precision: bf16",
             "precision: bf61",
             (
-                "a.yaml:9:14: workload.precision: found 'bf61'; allowed: 'bf16', 'fp16' or 'fp32'; "
-                "did you mean 'bf16'?"
+                "a.yaml:9:14: workload.precision: found 'bf61'; allowed: 'bf16', 'fp16', 'tf32', "
+                "'fp32', 'fp8', 'mxfp8' or 'nvfp4'; did you mean 'bf16'?"
             ),
             id="misspelt choice",
         ),
@@ -427,7 +427,7 @@ def test_all_problems_by_file_line_and_column(write: Write) -> None:
     write(SCENARIO.replace("seq_len: 2048", "seq_len: x").replace("pue: 1.15", "pue: 0"), "base.yaml")
     path = write("extends: base.yaml\nseed: -1\ncluster: {num_nodes: 0, spare: 1}\n")
     with pytest.raises(InputError) as caught:
-        load_scenario(path, ["workload.precision=fp8", "nonsense=1"])
+        load_scenario(path, ["workload.precision=fp5", "nonsense=1"])
     assert [(problem.where, problem.field) for problem in caught.value.problems] == [
         ("a.yaml:2:7", "seed"),
         ("a.yaml:3:22", "cluster.num_nodes"),

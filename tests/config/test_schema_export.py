@@ -83,7 +83,7 @@ def test_what_a_parent_holds_is_not_asked_for() -> None:
         (("unknown",), 1),
         (("workload", "seq_len"), 0),
         (("workload", "seq_len"), "2048"),
-        (("workload", "precision"), "fp8"),
+        (("workload", "precision"), "fp5"),
         (("workload", "tokens"), 5),
         (("workload", "tokens"), {"value": "5 T"}),
         (("workload", "tokens"), {"value": "5 T", "kind": "guess", "source": "x"}),

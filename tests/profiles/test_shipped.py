@@ -22,13 +22,16 @@ FAMILIES = sorted(path.stem for path in (FOLDER / "families").glob("*.yaml"))
 ACCELERATORS = LIBRARY.names("accelerator")
 NODES = LIBRARY.names("node")
 PROFILES = [(kind, name) for kind in FOLDERS for name in LIBRARY.names(kind)]
+NO_QUANTITIES = {"models", "encoders", "vision", "convnets", "recommenders", "effects", "measurements"}
 HARDWARE_FILES = sorted(
     path
     for path in FOLDER.rglob("*.yaml")
-    if path.parent.name not in ("models", "effects", "measurements") and FOLDER / "traces" not in path.parents
+    if path.parent.name not in NO_QUANTITIES and FOLDER / "traces" not in path.parents
 )
 COUNTS = {"num_processors", "domain", "num_accelerators", "num_measured", "num_rows", "num_families"}
 """Whole numbers that need no unit and no source."""
+NO_NUMBERS = {"model", "encoder", "vision", "convnet", "recommender", "effect"}
+"""Kinds whose numbers are shapes or multipliers, with one source for all."""
 NUMBERS_OF_A_QUANTITY = {"value", "spread"}
 RESIDUALS = "residual_"
 
@@ -64,7 +67,7 @@ def test_it_loads(kind: str, name: str) -> None:
     assert getattr(profile, "title", "").strip()
 
 
-@pytest.mark.parametrize(("kind", "name"), [pair for pair in PROFILES if pair[0] not in ("model", "effect")])
+@pytest.mark.parametrize(("kind", "name"), [pair for pair in PROFILES if pair[0] not in NO_NUMBERS])
 def test_every_number_says_where_it_comes_from(kind: str, name: str) -> None:
     found = list(numbers(LIBRARY.get(kind, name)))
     assert found

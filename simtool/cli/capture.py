@@ -1,0 +1,160 @@
+"""`simtool capture`: any torch model as a workload file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from simtool.cli import console, options
+from simtool.errors import InputError, OutputError, Problem
+
+if TYPE_CHECKING:
+    from simtool.workload.captured import CapturedWorkload
+
+EPILOG = options.example(
+    "simtool capture my_model.py -o my-model.workload.yaml",
+    "simtool capture my_model.py:large --seq 4096 -o large.workload.yaml",
+)
+ENGINE = "pip install 'simtool-planner[engine]'"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    app.command("capture", epilog=EPILOG, short_help="a torch model as a workload, without a GPU")(capture)
+
+
+def capture(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.py[:FUNCTION]",
+            help="Python file, and the function in it that returns (module, inputs[, loss[, optimizer]]); "
+            "build_model if not given.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Workload file to write.")
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            "--batch", min=1, metavar="N", help="Samples of the example; the function's own default."
+        ),
+    ] = None,
+    seq: Annotated[
+        int | None,
+        typer.Option(
+            "--seq", min=1, metavar="N", help="Longest sequence of the example; the function's own default."
+        ),
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Name of the workload; the file's.")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = 0,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write down what one training step of a model does, on shapes alone: no GPU, no memory for weights.
+
+    The model is run at several batches and sequence lengths, so that the file holds all of them. A scenario
+    names it in workload.model.
+    """
+    console.configure(verbose, quiet)
+    if out is not None and out.exists() and not force:
+        raise OutputError(str(out), "exists already", "choose another name, or use --force")
+    _need_torch()
+    from simtool.workload.captured import write_workload
+    from simtool.workload.from_torch import capture_file
+
+    with console.progress() as progress:
+        workload = capture_file(target, batch=batch, seq_len=seq, name=name, progress=progress)
+    if out is not None:
+        try:
+            out.write_text(write_workload(workload), "utf-8")
+        except OSError as error:
+            raise OutputError(str(out), error.strerror or str(error), "choose another place") from error
+    if as_json:
+        console.say_json({**_figures(workload), "file": None if out is None else str(out)})
+        return
+    _show(workload)
+    if out is not None and not quiet:
+        console.line(f"{out} (now name it in a scenario: --set workload.model={out})")
+
+
+def _need_torch() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("torch") is None:
+        raise InputError(Problem("capture", "", "found no torch in this Python", "", f"install it: {ENGINE}"))
+
+
+def _figures(workload: CapturedWorkload) -> dict[str, Any]:
+    from simtool.stepgraph import Phase
+    from simtool.workload.precision import BYTES_PER_ELEMENT
+
+    batch, seq_len = workload.captured.batch, workload.captured.seq_len
+    size = BYTES_PER_ELEMENT[workload.precision]
+    phases = (Phase.FORWARD, Phase.BACKWARD_INPUT, Phase.BACKWARD_WEIGHT)
+
+    def kept(name: str) -> float:
+        total = 0.0
+        for times, part in workload.parts:
+            one = getattr(part, name)
+            total += times * (one.elements.at(batch, seq_len) * size + one.bytes.at(batch, seq_len))
+        return total
+
+    return {
+        "name": workload.name,
+        "source": workload.source,
+        "parameters": workload.parameters,
+        "batch": batch,
+        "seq_len": seq_len,
+        "precision": workload.precision,
+        "num_layers": workload.num_layers,
+        "kinds_of_layers": len(workload.layers),
+        **{f"{phase.value}_flop": workload.flop(batch, seq_len, phase) for phase in phases},
+        "memory_bytes": workload.num_bytes(batch, seq_len, element_bytes=size, eager=False),
+        "memory_eager_bytes": workload.num_bytes(batch, seq_len, element_bytes=size, eager=True),
+        "kept_bytes": kept("kept"),
+        "kept_eager_bytes": kept("eager_kept"),
+        "optimizer": workload.optimizer.name,
+        "not_counted": list(workload.not_counted),
+        "notes": list(workload.notes),
+    }
+
+
+def _show(workload: CapturedWorkload) -> None:
+    from simtool.units import display
+
+    found = _figures(workload)
+    layers = (
+        f"{found['num_layers']} equal blocks"
+        if found["kinds_of_layers"] == 1
+        else (f"{found['num_layers']} blocks of {found['kinds_of_layers']} kinds")
+    )
+    layers = layers if found["num_layers"] > 1 else "no repeated block"
+    follows = (
+        "any batch and sequence length" if workload.any_seq_len else "any batch; a sample counts as one token"
+    )
+    console.say(
+        f"{found['name']}: {found['parameters']:,} weights, {layers}, {found['precision']}, {found['optimizer']}; "
+        f"holds for {follows}."
+    )
+    console.line("")
+    table = console.table([f"batch {found['batch']}, seq_len {found['seq_len']}", ""], right=[""])
+    for phase in ("forward", "backward_input", "backward_weight"):
+        table.add_row(phase.replace("_", ", "), display(found[f"{phase}_flop"], "FLOP", 4))
+    for words, key in (
+        ("element-wise, compiled", "memory_bytes"),
+        ("element-wise, eager", "memory_eager_bytes"),
+        ("kept for backward, compiled", "kept_bytes"),
+        ("kept for backward, eager", "kept_eager_bytes"),
+    ):
+        table.add_row(words, display(found[key], "byte", 4))
+    console.show(table)
+    for note in workload.notes:
+        console.say(f"Note: {note}.")
