@@ -35,12 +35,20 @@ FLUSHED_EVERY = 25
 MICROSECONDS = 1e6
 
 
-def block_s(trainer: Trainer, num_steps: int) -> float:
-    """Processor time of some steps."""
-    begin_s = time.process_time()
-    for _ in range(num_steps):
-        trainer.step(trainer.progress())
-    return time.process_time() - begin_s
+class Running:
+    """A run that advances by some steps at a time."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        trainer.set_up()
+        self._progress = trainer.progress()
+
+    def block_s(self, num_steps: int) -> float:
+        """Processor time of some steps."""
+        begin_s = time.process_time()
+        for _ in range(num_steps):
+            _, self._progress = self._trainer.advance(self._progress)
+        return time.process_time() - begin_s
 
 
 def measure(name: str, options: TaskOptions, num_pairs: int, folder: Path) -> str:
@@ -48,16 +56,15 @@ def measure(name: str, options: TaskOptions, num_pairs: int, folder: Path) -> st
     settings = RunSettings(budget=Budget.parse("1e9 samples"), num_evaluations=0)
     writer = TraceWriter(folder, Manifest(task=name), flush_interval_s=1e6)
     recorder = TraceRecorder(writer, num_samples=0, sample_every=0)
-    bare = Trainer(load_task(name, options), [Method()], settings)
-    recorded = Trainer(load_task(name, options), [Method()], settings, recorder=recorder)
-    for trainer in (bare, recorded):
-        trainer.set_up()
-        block_s(trainer, 5)
+    bare = Running(Trainer(load_task(name, options), [Method()], settings))
+    recorded = Running(Trainer(load_task(name, options), [Method()], settings, recorder=recorder))
+    for run in (bare, recorded):
+        run.block_s(5)
     added, plain, writes = [], [], []
     writer.flush()
     for pair in range(num_pairs):
         order = (bare, recorded) if pair % 2 else (recorded, bare)
-        times = {trainer is recorded: block_s(trainer, STEPS) / STEPS for trainer in order}
+        times = {run is recorded: run.block_s(STEPS) / STEPS for run in order}
         added.append(times[True] - times[False])
         plain.append(times[False])
         if pair % FLUSHED_EVERY == FLUSHED_EVERY - 1:

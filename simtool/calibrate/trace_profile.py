@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ MAKERS_FIGURES = (
     "price", "embodied",
 )  # fmt: skip
 """What a profile takes over from the one that it is like."""
+MAX_NAME = 200
+"""Letters of a device's name that a profile keeps."""
 FAR_OFF = 1.0
 """Error of one held-out product in ten from which on the profile says what its curve is not for."""
 UNSETTLED = frozenset({"tf32", "fp8"})
@@ -135,6 +137,8 @@ def calibrate_trace(
     source = source_of(manifest)
     power = _family_power(family, library)
     profile, notes = _profile(name, manifest, found, alike, power, source)
+    notes += _unfinished(trace)
+    profile["notes"] = "; ".join(notes)
     comments: dict[Keys, str] = {}
     efficiency = efficiency_section(found, source, comments)
     headline = f"# {profile['title']}: fitted to a suite of measurements.\n"
@@ -148,7 +152,7 @@ def calibrate_trace(
             + dump_yaml(section, comments)
         ),
     }
-    _check(name, files, library)
+    _check(trace.folder, name, files, library)
     return Calibration(name=name, source=source, files=files, found=found, notes=tuple(notes))
 
 
@@ -158,7 +162,7 @@ def source_of(manifest: Manifest) -> str:
     threads = f", {device.num_threads} thread{'s' * (device.num_threads != 1)}" if device.num_threads else ""
     driver = f", driver {device.driver}" if device.driver else ""
     return (
-        f"{manifest.task.replace('-', ' ')} on {device.name}{threads}{driver}, "
+        f"{manifest.task.replace('-', ' ')} on {_device_name(manifest)}{threads}{driver}, "
         f"torch {software.torch}, simtool {software.simtool}, {manifest.clock.started[:10]}"
     )
 
@@ -252,8 +256,17 @@ def _profile(
         notes.append(
             f"products of fewer than {rows} rows run faster than the curve says, which counts whole tiles"
         )
-    profile["notes"] = "; ".join(notes)
     return profile, notes
+
+
+def _unfinished(trace: Trace) -> list[str]:
+    """What a measurement that did not come to its end says of that."""
+    if trace.is_cut:
+        lost = f", {sum(trace.cut.values())} bytes at the end are lost" if trace.cut else ""
+        return [f"the trace was cut off{lost}: fitted to what came before; the same command measures on"]
+    if trace.manifest.status != "finished":
+        return [f"the measurement was {trace.manifest.status}: fitted to what came before"]
+    return []
 
 
 def _fastest(
@@ -277,20 +290,38 @@ def _fastest(
 
 
 def _title(manifest: Manifest) -> str:
-    device = manifest.device
+    device, name = manifest.device, _device_name(manifest)
     if device.num_threads:
-        return f"{device.name}, {device.num_threads} core{'s' * (device.num_threads != 1)}"
-    return device.name
+        return f"{name}, {device.num_threads} core{'s' * (device.num_threads != 1)}"
+    return name
 
 
-def _check(name: str, files: Mapping[str, str], library: ProfileLibrary) -> None:
-    """Read the profile as everybody will, before anybody gets it."""
+def _device_name(manifest: Manifest) -> str:
+    """The name in one line, fit for a comment."""
+    words = "".join(letter if letter.isprintable() else " " for letter in manifest.device.name)
+    return " ".join(words.split())[:MAX_NAME] or "a device without a name"
+
+
+def _check(where: Path, name: str, files: Mapping[str, str], library: ProfileLibrary) -> None:
+    """Read the profile as everybody will, before anybody gets it.
+
+    Raises:
+        InputError: what was measured contradicts itself, so that no profile says it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         for place, text in files.items():
             path = Path(folder) / place
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, "utf-8")
-        ProfileLibrary((Path(folder), *library.folders)).get("accelerator", name)
+        try:
+            ProfileLibrary((Path(folder), *library.folders)).get("accelerator", name)
+        except InputError as error:
+            mend = "measure again, with nothing else on the machine"
+            problems = [
+                replace(problem, where=str(where), field=f"fitted {problem.field}".strip(), mend=mend)
+                for problem in error.problems
+            ]
+            raise InputError(problems) from None
 
 
 def _text_of(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simtool.calibrate.tables import TRAINING_FLOP, TRAINING_ROWS, FloatArray, KernelTable
-from simtool.calibrate.trace_rows import Kernel
-from simtool.errors import InputError, Problem
+from simtool.calibrate.trace_rows import Kernel, products_of
 from simtool.rng import stream
 
 if TYPE_CHECKING:
@@ -208,35 +206,22 @@ def training_ratio(
 
     Returns:
         The median over tasks of the ratio of their sums; None where fewer than two tasks have such products.
+        On a shared CPU operations are timed on the wall, so the undisturbed ones count.
+
+    Raises:
+        InputError: no operations of steps are there, or they hold what none can have left.
     """
     sums: dict[str, list[float]] = {}
-    for row in trace.ops.to_pylist():
-        if row["op"] not in ("mm", "addmm") or row["dtype"] != dtype or not row["duration_p10_s"]:
+    for product in products_of(trace):
+        m, n, k = product.sizes
+        if product.dtype != dtype or m < size.rows or 2.0 * m * n * k <= size.flop:
             continue
-        try:
-            m, n, k = _product(row["shapes"])
-        except (ValueError, TypeError, LookupError):
-            place = f"signature {row['signature']!r:.40}, shapes"
-            found, allowed = f"found {row['shapes']!r:.60}", "a JSON list of shapes"
-            raise InputError(Problem(str(trace.folder / "ops"), place, found, allowed)) from None
-        if m < size.rows or 2.0 * m * n * k <= size.flop:
-            continue
-        factor = weight_ratio if row["phase"] == "backward_weight" else 1.0
-        alone_s = factor * row["calls"] * float(price_s(np.array([m]), np.array([n]), np.array([k]))[0])
-        held = sums.setdefault(row["signature"].partition("/")[0], [0.0, 0.0])
-        held[0] += row[
-            "duration_p10_s"
-        ]  # on a shared CPU, whose operations are timed on the wall, the undisturbed ones
+        factor = weight_ratio if product.phase == "backward_weight" else 1.0
+        alone_s = factor * product.calls * float(price_s(np.array([m]), np.array([n]), np.array([k]))[0])
+        held = sums.setdefault(product.task, [0.0, 0.0])
+        held[0] += product.time_s
         held[1] += alone_s
     return middle([within_s / alone_s for within_s, alone_s in sums.values()])
-
-
-def _product(shapes: str) -> tuple[float, float, float]:
-    """Rows, columns and inner size of a product; zeros where the operands are not two matrices."""
-    matrices = [shape for shape in json.loads(shapes) if len(shape) == 2]
-    if len(matrices) < 2 or matrices[-2][1] != matrices[-1][0]:
-        return 0.0, 0.0, 0.0
-    return float(matrices[-2][0]), float(matrices[-1][1]), float(matrices[-2][1])
 
 
 def launch_floor_s(kernels: Sequence[Kernel]) -> dict[str, float]:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import time
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,11 @@ class CheckpointStore:
             self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
-        """Write beside, flush, then rename: a kill at any moment leaves the old one or the new one."""
+        """Write beside, flush, then rename: a kill at any moment leaves the old one or the new one.
+
+        The trace is flushed first: a run that goes on from here must find all steps before it there.
+        """
+        trainer.recorder.flush()
         state = {
             "schema": SCHEMA,
             "fingerprint": fingerprint(trainer),
@@ -57,6 +60,7 @@ class CheckpointStore:
             "num_seen": trainer.num_seen,
             "num_evaluated": trainer.num_evaluated,
             "energy_j": trainer.energy_j(),
+            "energy_kind": trainer.energy_kind,
         }
         beside = self.path.with_suffix(f".{os.getpid()}.tmp")
         try:
@@ -80,16 +84,8 @@ class CheckpointStore:
             state = torch.load(self.path, map_location=trainer.device, weights_only=True)
             found = state["fingerprint"]
         except (
-            OSError,
-            RuntimeError,
-            KeyError,
-            EOFError,
-            ValueError,
-            TypeError,
-            zipfile.BadZipFile,
-        ) as error:
-            raise self._damaged(error) from error
-        except Exception as error:
+            Exception
+        ) as error:  # a damaged file can raise anything from the depth of zip, pickle and torch
             raise self._damaged(error) from error
         if found != fingerprint(trainer):
             raise InputError(
@@ -116,6 +112,7 @@ class CheckpointStore:
             trainer.work.costs = CostTable.from_state(state["costs"])
             trainer.num_steps, trainer.num_seen = state["num_steps"], state["num_seen"]
             trainer.num_evaluated, trainer.energy_before_j = state["num_evaluated"], state["energy_j"]
+            trainer.energy_kind_before = state["energy_kind"]
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise self._damaged(error) from error
 

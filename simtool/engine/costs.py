@@ -2,11 +2,13 @@
 
 Operations are exact: counted in the first step of a signature and multiplied by the number of its
 steps. Time is measured in every other step, since counting slows a step down; steps without a time
-are taken at the mean of their signature.
+are taken at the mean of their signature. A kind of step that no other step of the run repeated is
+estimated from the timed kinds, by its operations and calls.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,27 +41,46 @@ class SignatureCost:
     samples_s: list[dict[str, float]] = field(default_factory=list)
     """Durations by phase of up to `MAX_SAMPLES` timed steps, for medians and spread."""
     counted_s: dict[str, float] = field(default_factory=dict)
-    """Of the counted step: an upper bound, used only where no other step of this kind ran."""
+    """Of the counted step, used only where no other step of this kind ran: without the time that counting
+    itself took, but with that of calling the counter and of everything that a first step sets up."""
+    counted_share: float = 1.0
+    """Share of `counted_s` that an ordinary step of this kind would take, as far as other kinds tell; 1 is an
+    upper bound."""
+    charged_flop: float = 0.0
+    """The sum of `flop`."""
+    num_calls: int = 0
+    """The sum of calls in `counts`."""
+    total_s: float = 0.0
+    """The sum of `duration_s`."""
 
     def book(self, duration_s: dict[str, float], counts: Counts | None, *, is_timed: bool = True) -> None:
         """One more step; with `counts` it was the counted one, without `is_timed` its time says nothing."""
         self.num_steps += 1
         if counts is not None:
             self.counts, self.counted_s, self.flop = counts, duration_s, counts.flop_by_phase()
+            self.charged_flop = sum(self.flop.values())
+            self.num_calls = sum(count.calls for count in counts.ops.values())
             return
         if not is_timed:
             return
         self.num_timed += 1
         for phase, value in duration_s.items():
             self.duration_s[phase] = self.duration_s.get(phase, 0.0) + value
+            self.total_s += value
         if len(self.samples_s) < MAX_SAMPLES:
             self.samples_s.append(duration_s)
 
     def step_s(self) -> dict[str, float]:
         """Mean duration of a step, by phase."""
         if not self.num_timed:
-            return dict(self.counted_s)
+            return {phase: value * self.counted_share for phase, value in self.counted_s.items()}
         return {phase: total / self.num_timed for phase, total in self.duration_s.items()}
+
+    def mean_s(self) -> float:
+        """Mean duration of a step: the sum of `step_s`."""
+        if not self.num_timed:
+            return sum(self.counted_s.values()) * self.counted_share
+        return self.total_s / self.num_timed
 
 
 @dataclass(slots=True)
@@ -77,6 +98,38 @@ class CostTable:
     def entry(self, signature: str) -> SignatureCost:
         """The price of a signature; a new one on first sight."""
         return self.by_signature.setdefault(signature, SignatureCost(signature))
+
+    def book(
+        self, signature: str, duration_s: dict[str, float], counts: Counts | None, *, is_timed: bool = True
+    ) -> None:
+        """One more step of a kind; see `SignatureCost.book`."""
+        self.entry(signature).book(duration_s, counts, is_timed=is_timed)
+        untimed = [entry for entry in self.by_signature.values() if not entry.num_timed]
+        if untimed:
+            self._estimate(untimed)
+
+    def _estimate(self, untimed: Sequence[SignatureCost]) -> None:
+        """What an ordinary step of kinds without a time would take, from the kinds that have one.
+
+        Halfway between time in proportion to operations (large products) and to calls (small ones),
+        and never more than the counted step took.
+        """
+        timed = [entry for entry in self.by_signature.values() if entry.num_timed]
+        total_s = sum(entry.total_s for entry in timed)
+        flop = sum(entry.num_timed * entry.charged_flop for entry in timed)
+        num_calls = sum(entry.num_timed * entry.num_calls for entry in timed)
+        for entry in untimed:
+            counted_s = sum(entry.counted_s.values())
+            if not (flop and num_calls and counted_s):
+                continue
+            by_both_s = 0.5 * total_s * (entry.charged_flop / flop + entry.num_calls / num_calls)
+            entry.counted_share = min(1.0, by_both_s / counted_s)
+
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether nothing is known but one step that was counted, so that its time is no price at all."""
+        entries = list(self.by_signature.values())
+        return len(entries) == 1 and entries[0].num_steps == 1 and not entries[0].num_timed
 
     def book_once(self, phase: str, duration_s: float, counts: Counts | None, declared_flop: float) -> None:
         """Work between steps."""
@@ -103,8 +156,13 @@ class CostTable:
 
     def flop(self) -> float:
         """Operations charged to training so far [FLOP]."""
-        by_phase = self.flop_by_phase()
-        return sum(by_phase[phase] for phase in CHARGED)
+        steps = sum(entry.num_steps * entry.charged_flop for entry in self.by_signature.values())
+        return steps + sum(
+            flop
+            for once in (self.once_flop, self.declared_flop)
+            for phase, flop in once.items()
+            if phase != "eval"
+        )
 
     def duration_by_phase_s(self) -> dict[str, float]:
         """Time of the run so far, by timed phase, with ``prepare`` [s]."""
@@ -118,8 +176,11 @@ class CostTable:
 
     def duration_s(self) -> float:
         """Time charged to training so far [s]."""
-        by_phase = self.duration_by_phase_s()
-        return sum(value for phase, value in by_phase.items() if phase != "eval")
+        return self.steps_s() + sum(value for phase, value in self.once_s.items() if phase != "eval")
+
+    def steps_s(self) -> float:
+        """Time of all steps so far, without what was done between them [s]."""
+        return sum(entry.num_steps * entry.mean_s() for entry in self.by_signature.values())
 
     def price_s(self, steps: dict[str, int]) -> float:
         """Time that so many steps of these signatures would take [s].
@@ -127,9 +188,7 @@ class CostTable:
         Raises:
             KeyError: for a signature that this table has not seen.
         """
-        return sum(
-            count * sum(self.by_signature[signature].step_s().values()) for signature, count in steps.items()
-        )
+        return sum(count * self.by_signature[signature].mean_s() for signature, count in steps.items())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, as lists, numbers and strings."""
@@ -142,6 +201,10 @@ class CostTable:
                     "duration_s": dict(entry.duration_s),
                     "samples_s": [dict(sample) for sample in entry.samples_s],
                     "counted_s": dict(entry.counted_s),
+                    "counted_share": entry.counted_share,
+                    "charged_flop": entry.charged_flop,
+                    "num_calls": entry.num_calls,
+                    "total_s": entry.total_s,
                     "flop": dict(entry.flop),
                     "counts": _rows(entry.counts),
                 }

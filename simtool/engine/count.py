@@ -8,8 +8,9 @@ the trainer counts the first step of every signature and multiplies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -103,31 +104,60 @@ class OpCounter(TorchDispatchMode):
     """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        begin_s = time.process_time()
         super().__init__()
         self.phase = "forward"
         self.counts = Counts()
+        self._made: dict[int, tuple[OpKey, float]] = {}
+        """Memory that an operation of an optimizer made, and what it was booked as."""
         held = list(parameters)
         # A parameter that FSDP has sharded has no storage of its own; its shape tells it then.
         whole = [parameter for parameter in held if not hasattr(parameter, "to_local")]
         self._storages = {parameter.untyped_storage().data_ptr() for parameter in whole}
         self._shapes = {tuple(parameter.shape) for parameter in held}
+        self.spent_s = time.process_time() - begin_s
+        """Processor time of counting itself, as far as it is spent here [s]."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
+        begin_s = time.process_time()
         name = func._schema.name.rpartition("::")[2]
-        if name in VIEWS or func.namespace == "profiler":
-            return out
-        inputs = list(_tensors((args, kwargs or {})))
+        if name not in VIEWS and func.namespace != "profiler":
+            self._book(func, name, args, kwargs or {}, out)
+        self.spent_s += time.process_time() - begin_s
+        return out
+
+    def taken_out(self, storages: Collection[int], phase: str) -> Counts:
+        """What made these pieces of memory, taken out of the counts: it happens once, not in every step.
+
+        Args:
+            storages: addresses of what the optimizers have begun to keep.
+            phase: that it is booked under instead.
+        """
+        taken = Counts()
+        for key, size_bytes in (self._made[place] for place in storages if place in self._made):
+            count = self.counts.ops[key]
+            count.calls, count.size_bytes = count.calls - 1, count.size_bytes - size_bytes
+            if not count.calls:
+                del self.counts.ops[key]
+            taken.add(replace(key, phase=phase), 0.0, size_bytes)
+        return taken
+
+    def _book(self, func: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> None:
+        inputs = list(_tensors((args, kwargs)))
         outputs = list(_tensors(out))
         shapes = tuple(tuple(tensor.shape) for tensor in inputs)
         seen = [*outputs, *inputs]
         dtype = str(seen[0].dtype).removeprefix("torch.") if seen else ""
         size_bytes = float(sum(tensor.numel() * tensor.element_size() for tensor in (*inputs, *outputs)))
-        for phase, flop, share in self._parts(func, name, args, kwargs or {}, out, inputs, outputs):
-            self.counts.add(OpKey(phase, name, shapes, dtype), flop, size_bytes * share)
-        return out
+        for phase, flop, share in self._parts(func, name, args, kwargs, out, inputs, outputs):
+            key = OpKey(phase, name, shapes, dtype)
+            self.counts.add(key, flop, size_bytes * share)
+            if phase == "optimizer":
+                for place in _storages(outputs) - _storages(inputs):
+                    self._made[place] = (key, size_bytes)
 
     def _parts(
         self,
@@ -188,6 +218,10 @@ def _attention_flop(
     if num_products == 2:
         return product * (width + value.shape[-1])
     return product * (3 * width + 2 * value.shape[-1])
+
+
+def _storages(tensors: Iterable[torch.Tensor]) -> set[int]:
+    return {tensor.untyped_storage().data_ptr() for tensor in tensors if not hasattr(tensor, "to_local")}
 
 
 def _tensors(tree: Any) -> Iterator[torch.Tensor]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from simtool.config.dump import Inline, dump_yaml
 from simtool.errors import InputError, OutputError, Problem
-from simtool.trace.reader import Trace, read_trace
+from simtool.trace.reader import Trace
 from simtool.trace.schema import OUTSIDE
 
 EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -53,7 +53,7 @@ def effect_document(
     """The effect of a method against the same task without it.
 
     Args:
-        reference: finished traces without the method, one a seed.
+        reference: finished traces without the method, one a seed; of a run in parts, all as one (`read_run`).
         method: finished traces with it, one a seed, of the same task and budget.
         name: of the effect, the stem of its file.
         family: architecture family, as the task names it.
@@ -104,18 +104,6 @@ def effect_document(
         "steps_frac": Inline(value=round(fmean(steps), 4), spread=round(_error(steps), 4)),
         "notes": notes,
     }
-
-
-def newest_trace(folder: Path) -> Trace:
-    """The last trace in the folder of a run: a run that was continued has one for every start.
-
-    Raises:
-        InputError: if there is none, or it is damaged.
-    """
-    number = 1
-    while (folder / f"trace-{number + 1}").is_dir():
-        number += 1
-    return read_trace(folder / ("trace" if number == 1 else f"trace-{number}"))
 
 
 def write_effect(path: Path, document: Mapping[str, Any]) -> None:

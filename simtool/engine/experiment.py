@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from simtool.engine.measure import SUMMARY, RunRequest, RunSummary, read_summary, run_one
+from simtool.engine.measure import SUMMARY, RunRequest, RunSummary, digest, read_summary, run_one
+from simtool.errors import InputError, Problem
 
 Progressed = Callable[[float], None]
 """Told the finished share of all runs now and then."""
@@ -85,6 +86,7 @@ def run_all(
     keeps its checkpoint.
 
     Raises:
+        InputError: if a folder holds the finished run of another request.
         InputError, OutputError: of the first run that could not be done; the others are stopped.
         KeyboardInterrupt: after all runs have saved what they had.
     """
@@ -93,6 +95,7 @@ def run_all(
     for index, request in enumerate(requests):
         held = read_summary(request.folder / SUMMARY)
         if held is not None and held.status != "interrupted":
+            _check_same(held, request)
             done[index] = held
         else:
             open_.append(index)
@@ -106,6 +109,19 @@ def run_all(
             {index: requests[index] for index in open_}, num_workers, progressed, len(requests)
         )
     return [done[index] for index in range(len(requests))]
+
+
+def _check_same(held: RunSummary, request: RunRequest) -> None:
+    if held.asked != digest(request):
+        raise InputError(
+            Problem(
+                str(request.folder),
+                SUMMARY,
+                "is of a run with another budget, data, width, depth, recipe, device or precision",
+                "",
+                "name another folder with -o, or remove this one",
+            )
+        )
 
 
 def _share(progressed: Progressed | None, num_before: int, num_all: int) -> Progressed | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -19,11 +20,12 @@ from simtool.engine.facts import clock_facts, device_facts, free_folder, softwar
 from simtool.engine.method import parse_methods
 from simtool.engine.power.meter import EnergyReport, PowerMeter
 from simtool.engine.power.open import open_meter
-from simtool.engine.power_stream import PowerStream, power_entry
+from simtool.engine.power_stream import PowerStream, power_begun, power_entry
 from simtool.engine.recorder.recorder import TraceRecorder
 from simtool.engine.task import Recipe, TaskOptions, load_task
 from simtool.engine.trainer import RunOutcome, RunSettings, Trainer
-from simtool.engine.watch import Nobody, Recorder
+from simtool.engine.user_task import blaming
+from simtool.engine.watch import Nobody, Recorder, combined_kind
 from simtool.errors import InputError, OutputError, Problem
 from simtool.trace.manifest import Data, Manifest
 from simtool.trace.writer import TraceWriter
@@ -85,6 +87,8 @@ class RunSummary:
     step_s_by_signature: Mapping[str, float]
     """Mean seconds of a step by signature, all phases."""
     folder: str
+    asked: str
+    """Digest of the request: a folder that holds another one is not taken for it."""
 
     @property
     def flop(self) -> float:
@@ -106,6 +110,11 @@ def run_one(request: RunRequest, report: Report | None = None) -> RunSummary:
         InputError: if task, method or settings do not fit.
         OutputError: if the folder cannot be written, or holds another trace.
     """
+    with blaming(request.task):
+        return _run_one(request, report)
+
+
+def _run_one(request: RunRequest, report: Report | None) -> RunSummary:
     torch.set_num_threads(request.num_threads)
     task = load_task(request.task, request.options)
     methods = parse_methods(request.method)
@@ -185,6 +194,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
 
 
+def digest(request: RunRequest) -> str:
+    """Short text that two requests share if they ask for the same training."""
+    asked = asdict(request)
+    for name in ("folder", "power", "num_threads", "num_evaluations", "checkpoint_s", "is_recorded"):
+        del asked[name]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
 def read_summary(path: Path) -> RunSummary | None:
     """A summary that a run left; None if there is none, or it is of another shape."""
     try:
@@ -201,7 +218,7 @@ class Reporting:
     def __init__(self, inner: Recorder, report: Report | None, power: PowerStream | None = None) -> None:
         self._inner, self._report, self._power = inner, report, power
         self.sampling, self.evaluation = inner.sampling, inner.evaluation
-        self.event, self.signature = inner.event, inner.signature
+        self.event, self.signature, self.flush = inner.event, inner.signature, inner.flush
 
     def step(self, row: Mapping[str, Any]) -> None:
         """One finished step."""
@@ -225,6 +242,7 @@ def _manifest(request: RunRequest, trainer: Trainer, meter: PowerMeter) -> Manif
         device=device_facts(trainer.device, meter),
         software=software_facts(request.precision, is_compiled=request.compile),
         clock=clock_facts(trainer.work.clock_kind),
+        power=power_begun(meter),
         data=Data(name=task.name, fingerprint=str(task.describe().get("fingerprint", ""))),
     )
 
@@ -236,7 +254,7 @@ def num_parameters(trainer: Trainer) -> int:
 
 def _summary(request: RunRequest, trainer: Trainer, outcome: RunOutcome, energy: EnergyReport) -> RunSummary:
     task = trainer.task
-    used = outcome.progress.energy_j
+    used, kind = outcome.progress.energy_j, combined_kind(outcome.energy_kind, energy.kind)
     return RunSummary(
         task=task.name,
         family=task.family,
@@ -253,12 +271,13 @@ def _summary(request: RunRequest, trainer: Trainer, outcome: RunOutcome, energy:
         flop_by_phase=outcome.costs.flop_by_phase(),
         duration_by_phase_s=outcome.costs.duration_by_phase_s(),
         clock=trainer.work.clock_kind,
-        energy_j=used if energy.kind != "none" else math.nan,
-        energy_kind=energy.kind,
+        energy_j=used if kind != "none" else math.nan,
+        energy_kind=kind,
         energy_source=energy.source,
         steps_by_signature=dict(outcome.steps),
         step_s_by_signature={
             name: sum(entry.step_s().values()) for name, entry in outcome.costs.by_signature.items()
         },
         folder=str(request.folder),
+        asked=digest(request),
     )

@@ -18,6 +18,17 @@ def check_unreduced(losses: Tensor, batch: Batch, task: Task) -> None:
     Raises:
         InputError: naming the task and the mend.
     """
+    if not isinstance(losses, Tensor) or not losses.requires_grad:
+        found = type(losses).__name__ if not isinstance(losses, Tensor) else "a tensor without a gradient"
+        raise InputError(
+            Problem(
+                "task",
+                f"{task.name}.loss",
+                f"returned {found}",
+                "a tensor that follows from the outputs",
+                "leave the outputs attached: no detach, no item, no numpy",
+            )
+        )
     rows = len(batch.indices)
     if losses.ndim == 0 or losses.shape[0] != rows:
         raise InputError(
@@ -29,6 +40,18 @@ def check_unreduced(losses: Tensor, batch: Batch, task: Task) -> None:
                 "pass reduction='none' to the loss function",
             )
         )
+
+
+def check_batch(batch: object, task: Task) -> Batch:
+    """Refuse what is no batch.
+
+    Raises:
+        InputError: naming the task.
+    """
+    if not isinstance(batch, Batch):
+        found = f"returned a {type(batch).__name__}"
+        raise InputError(Problem("task", f"{task.name}.batch", found, "a Batch", "mend the task"))
+    return batch
 
 
 def indices(plan: StepPlan) -> IntArray:

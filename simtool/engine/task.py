@@ -162,7 +162,7 @@ def load_task(name: str, options: TaskOptions) -> Task:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             Problem(name, "task", f"raised {type(error).__name__}: {error}", "", "mend the task file")
         ) from error
@@ -181,7 +181,7 @@ def load_task(name: str, options: TaskOptions) -> Task:
         return found[0](options)  # type: ignore[call-arg]
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             Problem(name, "task", f"{found[0].__name__}(options) raised {type(error).__name__}: {error}")
         ) from error

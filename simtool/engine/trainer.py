@@ -14,20 +14,28 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from simtool.engine.budget import Budget, Progress, Schedule
 from simtool.engine.clock import clock_for
 from simtool.engine.costs import CostTable
-from simtool.engine.limits import check_sizes, refuse_budget
+from simtool.engine.interrupts import HeldInterrupts
+from simtool.engine.limits import check_model, check_sizes, checked_quality, known_energy, refuse_budget
 from simtool.engine.method import Method, StepResult, check_methods
 from simtool.engine.optimizer import build_optimizers, set_learning_rate
 from simtool.engine.order import Order
 from simtool.engine.parallel import Alone, Parallel
-from simtool.engine.plan import StepPlan
-from simtool.engine.rows import check_unreduced, indices, kept_tokens, reduced, row_means, weighted
-from simtool.engine.task import Batch, Recipe, Task
-from simtool.engine.watch import EnergyMeter, Nobody, Recorder
+from simtool.engine.plan import FloatArray, IntArray, StepPlan
+from simtool.engine.rows import (
+    check_batch,
+    check_unreduced,
+    indices,
+    kept_tokens,
+    reduced,
+    row_means,
+    weighted,
+)
+from simtool.engine.task import Recipe, Task
+from simtool.engine.watch import EnergyMeter, Nobody, Recorder, combined_kind
 from simtool.engine.work import Work
 
 Status = Literal["finished", "diverged", "interrupted"]
@@ -105,23 +113,33 @@ class Trainer:
         self.recipe = settings.recipe or task.recipe
         self.recorder: Recorder = recorder or Nobody()
         self.meter, self.parallel = meter, parallel or Alone()
-        check_sizes(task, self.recipe, settings.budget, self.parallel.world)
+        check_sizes(task, self.recipe, settings.budget, self.parallel.world, has_meter=self.meter is not None)
         self.device = torch.device(settings.device)
         torch.manual_seed(settings.seed)
-        self.model = task.build(settings.seed).to(self.device)
+        model = task.build(settings.seed)
+        check_model(model, task)
+        self.model = model.to(self.device)
         self.parallel.place(self.model)
         self.work = Work(
-            task=task, model=self.model, seed=settings.seed, device=self.device, clock=clock_for(self.device)
+            task=task,
+            model=self.model,
+            seed=settings.seed,
+            device=self.device,
+            clock=clock_for(self.device),
+            tell=lambda kind, detail: self.recorder.event(kind, {"step": self.num_steps, **detail}),
         )
         self.schedule = Schedule(warmup_frac=self.recipe.warmup_frac, floor=settings.floor)
         self.order = Order(self.work, self.methods)
         self.num_steps = self.num_seen = self.num_evaluated = 0
-        self.energy_before_j = 0.0
+        self.energy_before_j, self.energy_kind_before = 0.0, ""
         self.is_set_up = False
         self._energy_mark_j = 0.0
+        self._used_frac = 0.0
+        self._is_whole = True
         self._prepared: tuple[Any, ...] = ()
         self._told: set[str] = set()
         self._module: Any = self.model
+        self._parameters: list[torch.nn.Parameter] = []
         self._watches = any(method.watches_samples for method in self.methods)
 
     # ------------------------------------------------------------------------------------- the loop
@@ -139,19 +157,22 @@ class Trainer:
             checkpoints.resume(self)
         if self.meter is not None:
             self._energy_mark_j = self.meter.energy_j()
-        self.recorder.event("start", {"progress": self.progress().frac, "step": self.num_steps})
+        progress = self.progress()
+        self.recorder.event("start", {"progress": progress.frac, "step": self.num_steps})
         try:
-            while (progress := self.progress()).frac < 1.0:
-                self._evaluate_if_due(progress)
-                loss = self.step(progress)
-                if not math.isfinite(loss):
-                    status, reason = "diverged", f"the loss became {loss} in step {self.num_steps}"
-                    break
-                if checkpoints is not None:
-                    checkpoints.save_if_due(self)
+            with HeldInterrupts() as interrupts:
+                while progress.frac < 1.0:
+                    interrupts.deliver()
+                    self._evaluate_if_due(progress)
+                    loss, progress = self.advance(progress)
+                    if not math.isfinite(loss):
+                        status, reason = "diverged", f"the loss became {loss} in step {self.num_steps}"
+                        break
+                    if checkpoints is not None:
+                        checkpoints.save_if_due(self)
         except KeyboardInterrupt:
             status, reason = "interrupted", "interrupted by the user"
-            if checkpoints is not None:
+            if checkpoints is not None and self._is_whole:
                 checkpoints.save(self)
         return self._finish(status, reason)
 
@@ -165,11 +186,19 @@ class Trainer:
         self.is_set_up = True
 
     def progress(self) -> Progress:
-        """How far the run is; the same on every rank."""
+        """How far the run is; the same on every rank, and never less than before.
+
+        Seconds charge what an ordinary step of each kind takes. The first step of a run is slow, since its
+        operations are counted and libraries make themselves ready; it is charged when the second has told
+        what such a step takes.
+        """
         costs, budget = self.work.costs, self.settings.budget
         flop, duration_s, energy_j = costs.flop(), costs.duration_s(), self.energy_j()
-        used = {"samples": float(self.num_seen), "flop": flop, "seconds": duration_s, "joules": energy_j}
-        frac = self.parallel.agreed(used[budget.unit] / budget.amount)
+        seconds = duration_s - (costs.steps_s() if costs.is_unpriced else 0.0)
+        used = {"samples": float(self.num_seen), "flop": flop, "seconds": seconds, "joules": energy_j}
+        if budget.unit == "joules":
+            known_energy(energy_j)
+        frac = self._used_frac = max(self._used_frac, self.parallel.agreed(used[budget.unit] / budget.amount))
         return Progress(
             frac=frac,
             step=self.num_steps,
@@ -186,37 +215,52 @@ class Trainer:
             return 0.0
         return self.energy_before_j + self.meter.energy_j() - self._energy_mark_j
 
+    @property
+    def energy_kind(self) -> str:
+        """Of all parts of the run: ``"measured"`` if all were, ``"none"`` if one was not even modelled."""
+        return combined_kind(self.energy_kind_before, self.meter.kind if self.meter else "none")
+
     def step(self, progress: Progress) -> float:
         """One step at this progress; returns the loss."""
-        for method in self.methods:
-            method.boundary(self.work, progress)
-        plan = self.plan(progress)
-        signature = plan.signature()
-        self._make_ready(plan)
-        factor = self.schedule.factor(progress.frac)
-        set_learning_rate(self.work.optimizers, factor)
-        with self.recorder.sampling(self.num_steps, signature), self.work.step(signature):
-            batch, losses, loss = self._forward_backward(plan, progress)
+        return self.advance(progress)[0]
+
+    def advance(self, progress: Progress) -> tuple[float, Progress]:
+        """One step at this progress: its loss, and the progress after it."""
+        work = self.work
+        self._is_whole = False
+        with work.between():
+            for method in self.methods:
+                method.boundary(work, progress)
+            plan = self.plan(progress)
+            signature = plan.signature()
+            self._make_ready(plan)
+            factor = self.schedule.factor(progress.frac)
+            set_learning_rate(work.optimizers, factor)
+        with self.recorder.sampling(self.num_steps, signature), work.step(signature):
+            loss, row_losses, row_indices = self._forward_backward(plan, progress)
             self._update(plan)
+            if self.parallel.world > 1:
+                with work.phase("communication"):
+                    loss = self.parallel.agreed(loss)
         if signature not in self._told:  # also once after a resume, where the counts come from the checkpoint
             self._told.add(signature)
-            self.recorder.signature(plan, self.work.costs.by_signature[signature])
-        self.num_steps += 1
-        self.num_seen += plan.num_samples
-        after = self.progress()
-        row_losses = row_means(losses, batch).double().cpu().numpy() if self._watches else np.empty(0)
-        value = self.parallel.agreed(float(loss))
-        result = StepResult(
-            plan=plan,
-            progress=after,
-            learning_rate=self.recipe.learning_rate * factor,
-            loss=value,
-            row_losses=row_losses,
-            row_indices=batch.indices,
-        )
-        result = self.parallel.gathered(result) if self._watches else result
-        for method in self.methods:
-            method.observe(self.work, result)
+            self.recorder.signature(plan, work.costs.by_signature[signature])
+        with work.between():
+            self.num_steps += 1
+            self.num_seen += plan.num_samples
+            after = self.progress()
+            result = StepResult(
+                plan=plan,
+                progress=after,
+                learning_rate=self.recipe.learning_rate * factor,
+                loss=loss,
+                row_losses=row_losses,
+                row_indices=row_indices,
+            )
+            result = self.parallel.gathered(result) if self._watches else result
+            for method in self.methods:
+                method.observe(work, result)
+        self._is_whole = True
         self.recorder.step(
             {
                 "step": after.step,
@@ -224,14 +268,14 @@ class Trainer:
                 "num_samples": after.num_samples,
                 "progress_frac": after.frac,
                 "learning_rate": result.learning_rate,
-                "loss": value,
-                "duration_s": sum(self.work.last_step_s.values()),
-                **{f"{phase}_s": duration_s for phase, duration_s in self.work.last_step_s.items()},
+                "loss": result.loss,
+                "duration_s": sum(work.last_step_s.values()),
+                **{f"{phase}_s": duration_s for phase, duration_s in work.last_step_s.items()},
                 "flop": after.flop - progress.flop,
                 "energy_j": after.energy_j,
             }
         )
-        return value
+        return result.loss, after
 
     def plan(self, progress: Progress) -> StepPlan:
         """The plan of the next step: what the methods leave of a whole step, and its samples."""
@@ -249,20 +293,25 @@ class Trainer:
         if key == self._prepared:
             return
         self.model.prepare(plan)
+        self._parameters = list(self.model.parameters())
         self._module = self.parallel.wrap(self.model, plan)
         if self.settings.compile:
             self._module = torch.compile(self._module)
         self._prepared = key
 
-    def _forward_backward(self, plan: StepPlan, progress: Progress) -> tuple[Batch, Tensor, Tensor]:
+    def _forward_backward(self, plan: StepPlan, progress: Progress) -> tuple[float, FloatArray, IntArray]:
+        """Loss, and losses and samples of the rows if somebody watches them; nothing else outlives the phases."""
         work, mine = self.work, self.parallel.share(plan)
         with work.phase("data"):
             generator = work.generator("augment", self.num_steps)
-            batch = self.task.batch(indices(mine), plan.size, generator).to(self.device)
-            batch = weighted(batch, mine)
+            batch = check_batch(self.task.batch(indices(mine), plan.size, generator), self.task)
+            batch = weighted(batch.to(self.device), mine)
             kept = kept_tokens(plan, work, self.num_steps, self.device)
         for method in self.methods:
             batch = method.batch(work, plan, batch)
+        with work.phase("optimizer"):
+            for optimizer in work.optimizers:
+                optimizer.zero_grad(set_to_none=True)
         precise = (
             torch.autocast(self.device.type, torch.bfloat16)
             if plan.precision == "bfloat16"
@@ -277,16 +326,21 @@ class Trainer:
             for method in self.methods:
                 losses = method.losses(outputs, batch, losses, progress)
             loss = reduced(losses, batch)
-        for optimizer in work.optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        row_losses, row_indices = np.empty(0), batch.indices
+        if self._watches:
+            with work.phase("score"):
+                row_losses = row_means(told, batch).double().cpu().numpy()
         with work.phase("backward"):
             loss.backward()
-        return batch, told, loss.detach()
+            value = float(loss.detach())
+            # Freed here, where the time that it takes belongs, and not when the function returns.
+            del outputs, losses, told, loss, batch, kept
+        return value, row_losses, row_indices
 
     def _update(self, plan: StepPlan) -> None:
         with self.work.phase("optimizer"):
             if self.recipe.clip_norm:
-                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+                torch.nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_norm)
             for optimizer in self.work.optimizers:
                 optimizer.step()
 
@@ -297,7 +351,7 @@ class Trainer:
         before_j = self.meter.energy_j() if self.meter else 0.0
         with self.work.phase("eval") as model, torch.no_grad():
             model.eval()
-            quality = self.task.evaluate(model, part)
+            quality = checked_quality(self.task.evaluate(model, part), self.task)
         self._prepared = ()
         if self.meter:
             self._energy_mark_j += self.meter.energy_j() - before_j
@@ -311,11 +365,11 @@ class Trainer:
             (self.num_evaluated + 1) / self.settings.num_evaluations if self.settings.num_evaluations else 2.0
         )
         if due <= progress.frac < 1.0 and due < 1.0:
-            self.num_evaluated += 1
             self.evaluate("validation")
+            self.num_evaluated += 1
 
     def _finish(self, status: Status, reason: str) -> RunOutcome:
-        if self.num_steps == 1 and self.progress().frac > 2.0:
+        if status == "finished" and 0 < self.num_steps <= 2 and self.progress().frac > 2.0 * self.num_steps:
             refuse_budget(self.settings.budget, self.progress())
         validation: dict[str, float] = {}
         quality: dict[str, float] = {}
@@ -329,7 +383,7 @@ class Trainer:
             quality=quality,
             validation=validation,
             costs=self.work.costs,
-            energy_kind=self.meter.kind if self.meter else "none",
+            energy_kind=self.energy_kind,
             reason=reason,
             steps={name: entry.num_steps for name, entry in self.work.costs.by_signature.items()},
         )

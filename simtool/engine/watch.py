@@ -23,7 +23,10 @@ class Recorder(Protocol):
         """One evaluation."""
 
     def event(self, kind: str, detail: Mapping[str, Any]) -> None:
-        """A rare event: start, freeze, grow, checkpoint, resume, diverged, interrupted, end."""
+        """A rare event: start, checkpoint, resume, diverged, interrupted, end, or one of a method's (`Work.event`)."""
+
+    def flush(self) -> None:
+        """Everything told so far must be safe now: a checkpoint is about to say that it was done."""
 
     def signature(self, plan: StepPlan, cost: SignatureCost) -> None:
         """A signature that this process meets for the first time, after its first step here."""
@@ -46,6 +49,9 @@ class Nobody:
     def event(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Forgotten."""
 
+    def flush(self) -> None:
+        """Nothing is held."""
+
     def signature(self, plan: StepPlan, cost: SignatureCost) -> None:
         """Forgotten."""
 
@@ -59,3 +65,12 @@ class EnergyMeter(Protocol):
 
     def energy_j(self) -> float:
         """Energy since the meter was started [J]."""
+
+
+def combined_kind(*kinds: str) -> str:
+    """Kind of an energy that is the sum of several; an empty one says nothing.
+
+    >>> combined_kind("measured", "modelled"), combined_kind("measured", ""), combined_kind("measured", "none")
+    ('modelled', 'measured', 'none')
+    """
+    return next((kind for kind in ("none", "modelled", "measured") if kind in kinds), "none")

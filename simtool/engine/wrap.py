@@ -22,7 +22,7 @@ from simtool.engine.measure import SUMMARY, write_json
 from simtool.engine.plan import StepPlan
 from simtool.engine.power.modelled import WATTS_PER_BUSY_THREAD
 from simtool.engine.power.open import open_meter
-from simtool.engine.power_stream import PowerStream, power_entry
+from simtool.engine.power_stream import PowerStream, power_begun, power_entry
 from simtool.engine.recorder.recorder import TraceRecorder
 from simtool.engine.work import Work
 from simtool.errors import InputError, Problem
@@ -64,6 +64,7 @@ def run_command(command: Sequence[str], folder: Path, *, power: str = "auto", se
         method="command",
         device=device_facts(torch.device("cpu"), meter),
         clock=clock_facts("wall"),
+        power=power_begun(meter),
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with ExitStack() as stack:
@@ -154,6 +155,7 @@ class Recording:
             device=device_facts(device, self._meter),
             software=software_facts("", is_compiled=False),
             clock=clock_facts(clock.kind),
+            power=power_begun(self._meter),
         )
         self._folder, self._device = Path(folder), device
         self._num_steps = self._num_samples = 0

@@ -10,11 +10,15 @@ the hardware wants it, and early steps can be short. The learning rate stays tha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from simtool.engine.border import Border
 from simtool.engine.budget import Progress
 from simtool.engine.method import METHODS, Method
 from simtool.engine.plan import StepPlan
 from simtool.engine.settings import Settings
+from simtool.engine.task import Batch
+from simtool.engine.work import Work
 
 ROUND_TO = 8
 """Batches are multiples of this where they are large enough: it suits matrix units, and processes
@@ -41,10 +45,18 @@ class BatchRamp(Method):
 
     def __init__(self, settings: BatchRampSettings) -> None:
         self.settings = settings
+        self._border = Border("batch")
+        self._num_samples = 0
 
     def plan(self, progress: Progress, plan: StepPlan) -> StepPlan:
         """The plan with the batch of this progress."""
-        return plan.changed(num_samples=self.num_samples(progress.frac, plan.num_samples))
+        self._num_samples = self.num_samples(progress.frac, plan.num_samples)
+        return plan.changed(num_samples=self._num_samples)
+
+    def batch(self, work: Work, plan: StepPlan, batch: Batch) -> Batch:
+        """The batch as it is; tells where its size changes."""
+        self._border.see(work, self._num_samples, num_samples=self._num_samples)
+        return batch
 
     def num_samples(self, frac: float, whole: int) -> int:
         """Samples of a step at this progress.
@@ -61,6 +73,14 @@ class BatchRamp(Method):
         if wanted >= ROUND_TO:
             wanted = ROUND_TO * round(wanted / ROUND_TO)
         return min(whole, max(1, round(wanted)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The batch that was told."""
+        return {"told": self._border.value}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+        self._border.value = state["told"]
 
 
 @METHODS.register("batch-ramp")

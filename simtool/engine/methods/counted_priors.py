@@ -108,6 +108,7 @@ class CountedPriors(Method):
                 self._rows = torch.from_numpy(table.rows).to(work.device)
                 self._row_of = torch.from_numpy(table.row_of).to(work.device)
             work.costs.declare("prepare", table.flop)
+            work.event("counted", {"order": self.settings.order, "num_contexts": len(table.rows)})
             self._first_target = 1 if is_causal else 0
         if self.settings.has_start:
             with work.phase("prepare") as model:

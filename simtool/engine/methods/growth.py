@@ -95,7 +95,9 @@ class Growth(Method):
                 for index in range(len(self._first), len(model.blocks)):
                     source = model.blocks[index % len(self._first)]
                     copy_block(source, model.blocks[index], work.optimizers)
+            num_blocks = len(model.blocks)
         self.is_grown = True
+        work.event("grow", {"from": len(self._first), "to": num_blocks, "how": self.settings.how})
 
     def state_dict(self) -> dict[str, Any]:
         """Whether the blocks have joined."""

@@ -63,8 +63,11 @@ class InfoBatch(Method):
         kept, weights = prune(
             self._losses[indices], self.settings.drop, work.generator("infobatch", epoch).random(len(indices))
         )
-        if not self._ends_in_time(int(kept.sum())):
+        num_kept = int(kept.sum())
+        if not self._ends_in_time(num_kept):
+            work.event("epoch", {"epoch": epoch, "num_samples": len(indices)})
             return indices, None
+        work.event("epoch", {"epoch": epoch, "num_samples": num_kept, "left_out": len(indices) - num_kept})
         return indices[kept], weights[kept]
 
     def _ends_in_time(self, num_samples: int) -> bool:

@@ -121,11 +121,15 @@ class LayerFreezing(Method):
         self._step = progress.step
         if progress.frac >= (self._num_windows + 1) * self.settings.window:
             self._num_windows = int(progress.frac / self.settings.window)
+            before = self._frozen
             with work.phase("prepare") as model, torch.no_grad():
                 self._decide(model, progress.frac)
+            if self._frozen != before:
+                work.event("freeze", {"num_blocks": self._frozen, "rule": self.settings.rule})
         if self._cache is not None and self._cache.frozen != self._frozen:
             with work.phase("eval" if self._is_resumed else "prepare") as model:
                 self._cache.fill(work, model, self._frozen, self._precision)
+            work.event("cache", {"num_blocks": self._frozen, "is_again": self._is_resumed})
         self._is_resumed = False
 
     def plan(self, progress: Progress, plan: StepPlan) -> StepPlan:

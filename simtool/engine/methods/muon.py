@@ -29,13 +29,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from simtool.engine.border import Border
 from simtool.engine.budget import Progress
 from simtool.engine.count import OpCounter
 from simtool.engine.method import METHODS, Method
@@ -123,6 +124,7 @@ class Muon(Method):
         self.notes: tuple[str, ...] = ()
         """What a reader of the result has to know."""
         self._forward_flop = 0.0
+        self._border = Border("gate")
         self._optimizer: MatrixMomentum | None = None
 
     def setup(self, work: Work) -> None:
@@ -177,9 +179,26 @@ class Muon(Method):
         return plan.tagged(TAG) if self._is_due(progress) else plan
 
     def boundary(self, work: Work, progress: Progress) -> None:
-        """Tell the optimizer what the plan says."""
+        """Tell the optimizer what the plan says, and the trace what the gate decided."""
+        if (gate := self.gate) is not None:
+            self._border.see(
+                work,
+                gate.is_open,
+                is_open=gate.is_open,
+                overhead_frac=gate.overhead_frac,
+                every=gate.every,
+                num_iterations=gate.num_iterations,
+            )
         if self._optimizer is not None:
             self._optimizer.is_due = self._is_due(progress)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was told of the gate."""
+        return {"told": self._border.value}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+        self._border.value = state["told"]
 
     def _is_due(self, progress: Progress) -> bool:
         return self.gate is not None and self.gate.is_open and (progress.step + 1) % self.gate.every == 0

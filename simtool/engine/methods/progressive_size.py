@@ -20,13 +20,18 @@ Source: Li et al., "The Stability-Efficiency Dilemma", arXiv 2108.06084; Howard,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from simtool.engine.border import Border
 from simtool.engine.budget import Progress
 from simtool.engine.method import METHODS, Method
 from simtool.engine.plan import StepPlan
 from simtool.engine.settings import Settings
 from simtool.engine.task import Task
 from simtool.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from simtool.engine.work import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,7 @@ class ProgressiveSize(Method):
     def __init__(self, settings: ProgressiveSizeSettings) -> None:
         self.settings = settings
         self._sizes: tuple[int, ...] = ()
+        self._border = Border("size")
 
     def check(self, task: Task) -> None:
         """The task must have a size below the full one, unless the settings ask for none."""
@@ -85,10 +91,29 @@ class ProgressiveSize(Method):
 
     def plan(self, progress: Progress, plan: StepPlan) -> StepPlan:
         """The size of this step; full size is left unsaid, as everywhere."""
+        size = self._size(progress.frac)
+        return plan if size is None else plan.changed(size=size)
+
+    def boundary(self, work: Work, progress: Progress) -> None:
+        """Tell where the size changes."""
+        if len(self._sizes) > 1:
+            size = self._size(progress.frac) or self._sizes[-1]
+            self._border.see(work, size, size=size)
+
+    def _size(self, frac: float) -> int | None:
+        """The size at this progress; None is the full one."""
         until, number = self.settings.until, len(self._sizes)
-        if number < 2 or progress.frac >= until:
-            return plan
-        return plan.changed(size=self._sizes[int(progress.frac / until * (number - 1))])
+        if number < 2 or frac >= until:
+            return None
+        return self._sizes[int(frac / until * (number - 1))]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The size that was told."""
+        return {"told": self._border.value}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+        self._border.value = state["told"]
 
 
 @METHODS.register("progressive-size")

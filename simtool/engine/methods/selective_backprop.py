@@ -17,11 +17,13 @@ normalisation see each batch once, and in the precision of the step.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from simtool.engine.border import Border
 from simtool.engine.budget import Progress
 from simtool.engine.method import METHODS, Method
 from simtool.engine.methods._precision import autocast
@@ -57,18 +59,32 @@ class SelectiveBackprop(Method):
     def __init__(self, settings: SelectiveBackpropSettings) -> None:
         self.settings = settings
         self._step = 0
+        self._border = Border("rows")
 
     def boundary(self, work: Work, progress: Progress) -> None:
         """Know the step, which names its stream of random numbers."""
         self._step = progress.step
+        keep_frac = self.settings.keep if self._is_on(progress) else 1.0
+        self._border.see(work, keep_frac, keep_frac=keep_frac)
 
     def plan(self, progress: Progress, plan: StepPlan) -> StepPlan:
         """The plan with fewer backward rows, where this step selects."""
         held = self.settings
         is_break = held.interrupt > 0 and progress.step % held.interrupt == held.interrupt - 1
-        if is_break or not held.start <= progress.frac < held.end:
+        if is_break or not self._is_on(progress):
             return plan
         return plan.changed(backward_rows=max(1, round(held.keep * plan.num_samples)))
+
+    def _is_on(self, progress: Progress) -> bool:
+        return self.settings.start <= progress.frac < self.settings.end
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was told."""
+        return {"told": self._border.value}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+        self._border.value = state["told"]
 
     def batch(self, work: Work, plan: StepPlan, batch: Batch) -> Batch:
         """The chosen rows of the batch."""

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+from simtool.engine.border import Border
 from simtool.engine.budget import Progress
 from simtool.engine.method import METHODS, Method
 from simtool.engine.plan import StepPlan
@@ -48,7 +50,9 @@ class StochasticDepth(Method):
     def __init__(self, settings: StochasticDepthSettings) -> None:
         self.settings = settings
         self._kinds: list[tuple[int, ...]] = []
+        self._num_blocks = 0
         self._active: tuple[int, ...] | None = None
+        self._border = Border("depth")
 
     def setup(self, work: Work) -> None:
         """Form the groups."""
@@ -64,6 +68,7 @@ class StochasticDepth(Method):
                     "raise the depth of the model or leave the method out",
                 )
             )
+        self._num_blocks = num_blocks
         shuffled = [
             1 + int(place) for place in work.generator("stochastic-depth").permutation(num_blocks - 2)
         ]
@@ -75,13 +80,24 @@ class StochasticDepth(Method):
     def boundary(self, work: Work, progress: Progress) -> None:
         """Draw the blocks of the next step."""
         self._active = None
-        if progress.frac < self.settings.until:
+        is_dropping = progress.frac < self.settings.until
+        num_running = len(self._kinds[0]) if is_dropping else self._num_blocks
+        self._border.see(work, num_running, num_blocks=num_running)
+        if is_dropping:
             drawn = work.generator("stochastic-depth step", progress.step).integers(len(self._kinds))
             self._active = self._kinds[int(drawn)]
 
     def plan(self, progress: Progress, plan: StepPlan) -> StepPlan:
         """The plan with the blocks that run."""
         return plan if self._active is None else plan.changed(active=self._active)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was told."""
+        return {"told": self._border.value}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+        self._border.value = state["told"]
 
 
 def groups(blocks: list[int], drop: float) -> list[frozenset[int]]:

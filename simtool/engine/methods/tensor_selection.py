@@ -31,6 +31,9 @@ from simtool.engine.tasks.common import evaluating
 from simtool.engine.work import Work
 from simtool.errors import InputError, Problem
 
+MAX_TOLD = 100
+"""Names of chosen tensors that the trace is told at most."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSelectionSettings:
@@ -106,6 +109,9 @@ class TensorSelection(Method):
             self._chosen = select(self._links, self._importance, budget_flop)
             self._importance, self._num_probed = {}, 0
             self._num_choices += 1
+            work.event(
+                "select", {"num_tensors": len(self._chosen), "tensors": sorted(self._chosen)[:MAX_TOLD]}
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """The choice, and what the next one rests on."""

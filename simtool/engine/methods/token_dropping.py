@@ -16,8 +16,9 @@ all are kept, 0.7; 0 keeps all). Written behind `progressive-size` it keeps a sh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from simtool.engine.border import Border
 from simtool.engine.budget import Progress
 from simtool.engine.method import METHODS, Method
 from simtool.engine.plan import StepPlan
@@ -52,6 +53,7 @@ class TokenDropping(Method):
     def __init__(self, settings: TokenDroppingSettings) -> None:
         self.settings = settings
         self._task: Task | None = None
+        self._border = Border("tokens")
         self._is_neutral = settings.keep == 1.0 or settings.until == 0.0
 
     def check(self, task: Task) -> None:
@@ -91,6 +93,20 @@ class TokenDropping(Method):
         if self._task is None or progress.frac >= self.settings.until or not has_middle:
             return plan
         return plan.changed(tokens_kept=max(1, round(self.settings.keep * self._task.num_tokens(plan.size))))
+
+    def boundary(self, work: Work, progress: Progress) -> None:
+        """Tell where dropping begins and ends."""
+        if not self._is_neutral:
+            keep_frac = self.settings.keep if progress.frac < self.settings.until else 1.0
+            self._border.see(work, keep_frac, keep_frac=keep_frac)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was told."""
+        return {"told": self._border.value}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+        self._border.value = state["told"]
 
     def batch(self, work: Work, plan: StepPlan, batch: Batch) -> Batch:
         """The batch as it is; refuses a size that was set after the number of tokens."""

@@ -60,6 +60,7 @@ class WeightAveraging(Method):
             if not _same_shapes(state, self._average):
                 self._average = {name: value.clone() for name, value in state.items()}
                 self._num_states = 1
+                work.event("average", {"kind": held.kind, "every": held.every})
                 return
             self._num_states += 1
             share = 1.0 / self._num_states
@@ -75,6 +76,7 @@ class WeightAveraging(Method):
         with work.phase("optimizer") as model, torch.no_grad():
             for name, value in averaged_state(model).items():
                 value.copy_(self._average[name])
+        work.event("averaged", {"num_states": self._num_states})
 
     def state_dict(self) -> dict[str, Any]:
         """The average so far."""

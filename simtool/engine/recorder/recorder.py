@@ -108,6 +108,10 @@ class TraceRecorder:
         step = facts.pop("step", None)
         self.writer.event({"time_s": time.monotonic(), "step": step, "kind": kind, "detail": facts})
 
+    def flush(self) -> None:
+        """Write every row that waits."""
+        self.writer.flush()
+
     def signature(self, plan: StepPlan, cost: SignatureCost) -> None:
         """A kind of step that is new to this process: its operations are written at once, as counted."""
         watched = self._watched.setdefault(cost.signature, _Watched())

@@ -16,12 +16,13 @@ import torch
 
 import simtool
 from simtool.engine.power import EnergyReport, PowerMeter
+from simtool.engine.power_stream import power_begun, power_entry, power_row
 from simtool.engine.suites.devices import Facts
 from simtool.engine.suites.part import Row
 from simtool.engine.suites.point import Point
 from simtool.errors import InputError, OutputError, Problem
 from simtool.trace import Manifest, Trace, TraceWriter, read_trace
-from simtool.trace.manifest import Clock, Device, Power, Software
+from simtool.trace.manifest import Clock, Device, Software
 
 TASK = "suite-"
 """Beginning of the manifest's task in a suite's trace; the kind of the suite follows."""
@@ -29,17 +30,6 @@ SKIPPED = "skipped"
 BEFORE = ".before"
 """Ending of the folder that an earlier run's trace is in, until its rows are safe in the new one."""
 MEANINGLESS = frozenset({"revision"})
-_POWER_NAMES = {
-    "power_w": "power_w",
-    "power_average_w": "power_average_w",
-    "energy_counter_j": "energy_j",
-    "limit_w": "power_limit_w",
-    "temperature_c": "temperature_degc",
-    "sm_clock_hz": "clock_hz",
-    "memory_clock_hz": "memory_clock_hz",
-    "throttle": "throttle",
-}
-"""Columns of the meter's readings, and what the trace calls them."""
 
 
 class Folder:
@@ -79,7 +69,7 @@ class Folder:
                 zero_s=time.monotonic(),
                 started=datetime.now(UTC).isoformat(timespec="seconds"),
             ),
-            power=Power(kind=meter.kind, source=meter.source),
+            power=power_begun(meter),
         )
         earlier = _earlier(folder, manifest)
         self.writer = TraceWriter(folder, manifest)
@@ -115,13 +105,13 @@ class Folder:
         report = self._meter.report()
         if report.kind == "measured":
             for reading in self._meter.readings():
-                self.writer.power("0", _power_row(reading))
+                self.writer.power("0", power_row(reading))
         reason = f"{type(error).__name__}: {error}".rstrip(": ") if error is not None else ""
         self.writer.close(
             status="finished" if error is None else "interrupted",
             reason=reason,
             device=_device(self._facts, report),
-            power=_power(report),
+            power=power_entry(report),
         )
 
     def _take_over(self, earlier: Trace) -> None:
@@ -207,26 +197,6 @@ def _device(facts: Facts, report: EnergyReport | None = None) -> Device:
         scope=report.scope if report else "",
         power_limit_w=report.limit_w if report else None,
     )
-
-
-def _power(report: EnergyReport) -> Power:
-    low_s, high_s = report.period_s
-    return Power(
-        kind=report.kind,
-        source=report.source,
-        period_s=(low_s, high_s) if 0.0 < low_s <= high_s < math.inf else None,
-        window_s=report.window_s,
-        counter_vs_integral_gap_frac=report.gap_frac,
-    )
-
-
-def _power_row(reading: Mapping[str, Any]) -> dict[str, Any]:
-    named = {
-        _POWER_NAMES[name]: value
-        for name, value in reading.items()
-        if name in _POWER_NAMES and value is not None
-    }
-    return {"time_s": reading["time_s"], **named}
 
 
 def _without(rows: Iterable[Mapping[str, Any]], names: frozenset[str]) -> list[dict[str, Any]]:

@@ -19,9 +19,10 @@ from torch import nn
 
 from simtool import load_scenario, run
 from simtool.engine.budget import Budget
-from simtool.engine.effect import effect_document, newest_trace
+from simtool.engine.effect import effect_document
 from simtool.engine.experiment import by_method, folder_name, run_all
 from simtool.engine.measure import SUMMARY, RunRequest, changed_recipe, read_summary, run_one
+from simtool.engine.run_trace import read_run
 from simtool.engine.task import Recipe, TaskOptions
 from simtool.engine.wrap import Recording, run_command
 from simtool.errors import InputError
@@ -124,18 +125,16 @@ def test_the_recipe_is_changed_by_name_only() -> None:
 def test_an_effect_of_nothing_is_neutral_and_half_the_data_is_half_the_steps(tmp_path: Path) -> None:
     for seed in (0, 1):
         run_one(request(tmp_path / f"none-{seed}", seed=seed))
-    traces = [newest_trace(tmp_path / f"none-{seed}") for seed in (0, 1)]
+    traces = [read_run(tmp_path / f"none-{seed}") for seed in (0, 1)]
     document = effect_document(traces, traces, name="x", family="mlp", title="x", notes="")
     (phase,) = document["phases"]
     assert phase["forward_frac"] == phase["backward_input_frac"] == phase["backward_weight_frac"] == 1.0
     assert phase["score_frac"] == 0.0
     assert document["steps_frac"]["value"] == 1.0
-    other = [newest_trace(tmp_path / "none-0")]
+    other = [read_run(tmp_path / "none-0")]
     run_one(request(tmp_path / "short", budget=Budget.parse("800 samples")))
     with pytest.raises(InputError, match="same task and budget"):
-        effect_document(
-            other, [newest_trace(tmp_path / "short")], name="x", family="mlp", title="x", notes=""
-        )
+        effect_document(other, [read_run(tmp_path / "short")], name="x", family="mlp", title="x", notes="")
     with pytest.raises(InputError, match="no finished trace"):
         effect_document([], traces, name="x", family="mlp", title="x", notes="")
 
