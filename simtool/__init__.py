@@ -12,8 +12,6 @@ Nothing is imported before it is used, so ``import simtool`` costs next to nothi
 
 from __future__ import annotations
 
-import importlib
-
 TYPE_CHECKING = False  # from typing it would take half of the time until the command line has its guard
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +110,8 @@ def run(
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

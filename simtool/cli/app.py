@@ -9,11 +9,13 @@ import typer
 from simtool import __version__
 from simtool.cli import (
     calibrate,
+    capture,
     check,
     compare,
     console,
     doctor,
     explain,
+    import_,
     list_,
     measure,
     new,
@@ -35,7 +37,22 @@ app = typer.Typer(
         "Exit codes: 0 done, 1 a bug in simtool, 2 bad input, 3 infeasible, 130 interrupted."
     ),
 )
-for verb in (run, plot, check, list_, explain, compare, measure, validate, calibrate, schema, doctor, new):
+for verb in (
+    run,
+    plot,
+    check,
+    list_,
+    explain,
+    compare,
+    measure,
+    import_,
+    capture,
+    validate,
+    calibrate,
+    schema,
+    doctor,
+    new,
+):
     verb.register(app)
 
 

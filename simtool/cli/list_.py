@@ -62,6 +62,10 @@ def list_names(
 
 def _count(name: str, library: ProfileLibrary) -> int:
     """Entries of a list; profiles are counted without being read."""
+    if name == "models":
+        from simtool.workload.families import PRESET_KINDS
+
+        return sum(len(library.names(kind)) for kind in PRESET_KINDS)
     return len(library.names(KINDS[name]) if name in KINDS else LISTS[name](library))
 
 
@@ -155,6 +159,18 @@ def _titled(kind: str) -> Callable[[ProfileLibrary], list[Row]]:
     return rows
 
 
+def _models(library: ProfileLibrary) -> list[Row]:
+    from simtool.workload.families import PRESET_KINDS
+
+    rows = []
+    for kind in PRESET_KINDS:
+        for name in library.names(kind):
+            one = library.get(kind, name)
+            family, title = getattr(one, "family", ""), getattr(one, "title", "")
+            rows.append({"name": name, "family": family, "title": title})
+    return rows
+
+
 def _effects(library: ProfileLibrary) -> list[Row]:
     return [
         {
@@ -231,7 +247,7 @@ LISTS: Mapping[str, Callable[[ProfileLibrary], list[Row]]] = {
     "nodes": _nodes,
     "networks": _networks,
     "software": _titled("software"),
-    "models": _titled("model"),
+    "models": _models,
     "effects": _effects,
     "tasks": _tasks,
     "methods": _registered("simtool.methods.rewrite", "METHODS"),

@@ -11,7 +11,19 @@ import typer
 from simtool.cli import console, options
 from simtool.errors import InputError, OutputError, Problem, did_you_mean
 
-KINDS = ("scenario", "accelerator", "node", "network", "software", "model", "effect")
+KINDS = (
+    "scenario",
+    "accelerator",
+    "node",
+    "network",
+    "software",
+    "model",
+    "encoder",
+    "vision",
+    "convnet",
+    "recommender",
+    "effect",
+)
 EPILOG = options.example(
     "simtool schema scenario > scenario.schema.json",
     "simtool schema -o schemas",

@@ -119,14 +119,15 @@ def _plain(result: MethodResult) -> dict[str, Any]:
 
 def _effects(results: Sequence[MethodResult], out: Path) -> tuple[list[Path], list[str]]:
     """Effect files of the methods that were measured beside none, and why some could not be written."""
-    from simtool.engine.effect import effect_document, newest_trace, write_effect
+    from simtool.engine.effect import effect_document, write_effect
     from simtool.engine.experiment import folder_name
+    from simtool.engine.run_trace import read_run
 
     reference = next((result for result in results if result.method == "none"), None)
     if reference is None:
         return [], []
     written, refusals = [], []
-    base = [newest_trace(Path(run.folder)) for run in reference.runs if run.status == "finished"]
+    base = [read_run(Path(run.folder)) for run in reference.runs if run.status == "finished"]
     for result in results:
         if result is reference or result.num_failed:
             continue
@@ -138,7 +139,7 @@ def _effects(results: Sequence[MethodResult], out: Path) -> tuple[list[Path], li
             "at the same budget; the effect says what the steps cost, not that the quality is equal"
         )
         try:
-            traces = [newest_trace(Path(run.folder)) for run in result.runs if run.status == "finished"]
+            traces = [read_run(Path(run.folder)) for run in result.runs if run.status == "finished"]
             document = effect_document(
                 base, traces, name=name, family=first.family, notes=notes,
                 title=f"{result.method} on {first.task}, as measured",

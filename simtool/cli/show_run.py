@@ -51,8 +51,14 @@ def header(manifest: Mapping[str, Any]) -> None:
     )
     interleaved = f" (x {layout['vpp']} chunks)" if layout["vpp"] > 1 else ""
     money = setup["money"]
+    shared = f"cp {layout['cp']} x " if layout.get("cp", 1) > 1 else ""
+    more = "".join(
+        f", {word} {layout[name]}"
+        for name, word in (("ep", "ep"), ("etp", "etp"), ("dp_shard", "shards of"))
+        if layout.get(name, 1) > 1
+    )
     console.say(
-        f"tp {layout['tp']} x pp {layout['pp']}{interleaved} x dp {layout['dp']}, ZeRO {layout['zero']}, "
+        f"tp {layout['tp']} x {shared}pp {layout['pp']}{interleaved} x dp {layout['dp']}{more}, ZeRO {layout['zero']}, "
         f"micro-batch {layout['micro_batch']}, global batch {setup['global_batch']:,} x {setup['seq_len']:,} "
         f"tokens; {setup['precision']}, recompute {setup['recompute']}, {setup['framework']}; "
         f"{setup['economics']}, {money['kind']} {money['year']} USD"

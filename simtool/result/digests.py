@@ -28,7 +28,7 @@ def referenced_digests(loaded: LoadedScenario, library: ProfileLibrary) -> dict[
     found = dict(_profiles(loaded, library))
     scenario, folder = loaded.scenario, loaded.path.parent
     model = scenario.workload.model
-    if isinstance(model, str) and model.endswith(".json"):
+    if isinstance(model, str) and model.endswith((".json", ".yaml", ".yml")):
         found[f"model/{model}"] = _of_file(folder / model)
     shipped = {series.name for series in list_series()}
     for written in (scenario.site.price, scenario.site.carbon.average, scenario.site.carbon.marginal):

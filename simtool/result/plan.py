@@ -9,16 +9,20 @@ from simtool.errors import InfeasibleError
 from simtool.ledger import Pattern, Share
 from simtool.machine.machine import StatePower
 from simtool.provenance import Derived, Input, Sourced
+from simtool.result.leaves import shape_input
 from simtool.result.prepare import Prepared
 from simtool.sim.plan import CheckpointPlan, ClusterPlan, FailurePlan, JobPlan, WorkPhase
 from simtool.sim.theory import daly_interval_s, young_interval_s
 from simtool.step.estimate import STEP_STATES, StepEstimate
 from simtool.units import SECONDS_PER_DAY, SECONDS_PER_YEAR
 
-CHECKPOINT_BYTES_PER_PARAMETER = 14.0
-"""Master weights and two Adam moments in fp32 (12) and the working copy (2); BLOOM's 2.3 TB for 176 G
-weights are 13."""
-
+CHECKPOINT_BYTES_PER_PARAMETER = Sourced(
+    value=14.0,
+    unit="byte",
+    kind="assumed",
+    source="master weights and two Adam moments in fp32 and the working copy; BLOOM's 2.3 TB are 13 a weight",
+    spread=0.1,
+)
 
 MAX_CHECKPOINTS = 150_000
 """Of one run; Llama 3.1 405B has some 5,000."""
@@ -37,6 +41,8 @@ class Plan:
     failures: FailurePlan
     interval: Derived | None
     """Work between two checkpoints, explained; None without checkpoints."""
+    pause: Derived | None
+    """For how long saving stops the job, explained; None where nothing fails."""
 
 
 def build_plan(prepared: Prepared) -> Plan:
@@ -78,15 +84,13 @@ def build_plan(prepared: Prepared) -> Plan:
                 restart_pattern=restart_pattern,
             ),
             interval=None,
+            pause=None,
         )
     rate = float(scenario.reliability.node_failures_per_1000_node_days) / (1000.0 * SECONDS_PER_DAY)
     if rate * scenario.cluster.num_nodes * SECONDS_PER_YEAR < NEVER_PER_YEAR:
         rate = 0.0
-    write_s = _write_s(scenario.reliability, prepared)
-    stall = scenario.reliability.checkpoint.stall
-    stall_s = float(stall) if stall is not None else write_s
-    asynchronous = scenario.reliability.checkpoint.kind == "asynchronous"
-    interval = _interval(scenario.reliability, prepared, rate, stall_s if asynchronous else write_s)
+    write, pause = _write(scenario.reliability, prepared), _pause(scenario.reliability, prepared)
+    interval = _interval(scenario.reliability, prepared, rate, pause)
     _bounded(job, interval)
     detection = scenario.reliability.detection
     return Plan(
@@ -94,8 +98,8 @@ def build_plan(prepared: Prepared) -> Plan:
         cluster=cluster,
         checkpoint=CheckpointPlan(
             kind=scenario.reliability.checkpoint.kind,
-            write_s=write_s,
-            stall_s=stall_s,
+            write_s=write.value,
+            stall_s=pause.value,
             interval_s=None if interval is None else interval.value,
             pattern=checkpoint_pattern,
         ),
@@ -109,6 +113,7 @@ def build_plan(prepared: Prepared) -> Plan:
             detection_pattern=_whole("detection", "lost_work", waiting),
         ),
         interval=interval,
+        pause=pause,
     )
 
 
@@ -144,17 +149,54 @@ def _components(power: StatePower) -> tuple[float, float, float]:
     return float(power.accelerator_w), float(power.host_w), float(power.network_w)
 
 
-def _write_s(reliability: Reliability, prepared: Prepared) -> float:
+def _write(reliability: Reliability, prepared: Prepared) -> Derived:
+    """Time until a checkpoint is safe."""
     checkpoint = reliability.checkpoint
     if checkpoint.write is not None:
-        return float(checkpoint.write)
+        return Derived(
+            name="checkpoint_write_s",
+            value=float(checkpoint.write),
+            unit="s",
+            formula="as the scenario writes it",
+            inputs=(Input("reliability.checkpoint.write", checkpoint.write),),
+        )
     if checkpoint.bandwidth is None:
         raise ValueError("a checkpoint needs write or bandwidth; the scenario schema demands one of them")
-    size = CHECKPOINT_BYTES_PER_PARAMETER * prepared.job.model.num_parameters
-    return size / float(checkpoint.bandwidth)
+    size = float(CHECKPOINT_BYTES_PER_PARAMETER) * prepared.job.model.num_parameters
+    return Derived(
+        name="checkpoint_write_s",
+        value=size / float(checkpoint.bandwidth),
+        unit="s",
+        formula="weights x bytes per weight / bandwidth of the store",
+        inputs=(
+            shape_input(prepared),
+            Input("checkpoint bytes per weight", CHECKPOINT_BYTES_PER_PARAMETER),
+            Input("reliability.checkpoint.bandwidth", checkpoint.bandwidth),
+        ),
+    )
 
 
-def _interval(reliability: Reliability, prepared: Prepared, rate: float, cost_s: float) -> Derived | None:
+def _pause(reliability: Reliability, prepared: Prepared) -> Derived:
+    """For how long saving stops the job: all of the writing, or the stall of an asynchronous one."""
+    write, stall = _write(reliability, prepared), reliability.checkpoint.stall
+    if stall is None:
+        return write
+    return Derived(
+        name="checkpoint_stall_s",
+        value=float(stall),
+        unit="s",
+        formula="as the scenario writes it; the writing goes on beside training",
+        inputs=(Input("reliability.checkpoint.stall", stall),),
+    )
+
+
+def failures_input(reliability: Reliability) -> Input:
+    """How often nodes fail."""
+    rate = reliability.node_failures_per_1000_node_days
+    return Input("reliability.node_failures_per_1000_node_days", rate)
+
+
+def _interval(reliability: Reliability, prepared: Prepared, rate: float, pause: Derived) -> Derived | None:
     """Work between two checkpoints; None where nothing fails and no time is fixed."""
     written = reliability.checkpoint.interval
     if isinstance(written, Sourced):
@@ -171,12 +213,9 @@ def _interval(reliability: Reliability, prepared: Prepared, rate: float, cost_s:
     formula = {"daly": daly_interval_s, "young": young_interval_s}[written]
     return Derived(
         name="checkpoint_interval_s",
-        value=float(formula(cost_s, mtbf_s)),
+        value=float(formula(pause.value, mtbf_s)),
         unit="s",
-        formula=f"{written.capitalize()}'s optimum for a cost of {cost_s:g} s and a failure every {mtbf_s:.0f} s",
-        inputs=(
-            Input(
-                "reliability.node_failures_per_1000_node_days", reliability.node_failures_per_1000_node_days
-            ),
-        ),
+        formula=f"{written.capitalize()}'s optimum for a pause of {pause.value:g} s and a failure every "
+        f"{mtbf_s:.0f} s",
+        inputs=(failures_input(reliability), pause),
     )

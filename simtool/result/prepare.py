@@ -27,8 +27,11 @@ from simtool.result.stretches import check_ramp, stretches
 from simtool.step.estimate import StepEstimate
 from simtool.step.step import Job, estimate_step
 from simtool.units import display
+from simtool.workload.captured_graph import read_model
+from simtool.workload.families import PRESET_KINDS, family_of
 from simtool.workload.huggingface import read_config
-from simtool.workload.preset import ModelPreset
+from simtool.workload.model import Model
+from simtool.workload.preset import PRESETS
 from simtool.workload.transformer import Transformer
 
 NUM_ALTERNATIVES = 3
@@ -71,6 +74,11 @@ class Prepared:
             zero=cast("Literal[0, 1, 2, 3]", int(executed.zero)),
             micro_batch=int(executed.micro_batch),
             sequence_parallel=bool(executed.sequence_parallel),
+            cp=int(executed.cp),
+            cp_kind=executed.context_kind,
+            ep=int(executed.ep),
+            etp=int(executed.etp),
+            dp_shard=int(executed.dp_shard),
         )
 
     @property
@@ -105,6 +113,7 @@ def prepare(
     _bounded(loaded)
     model, model_source, digests = _model(loaded, library)
     _within_positions(loaded, model)
+    _of_its_length(loaded, model)
     machine = build_machine(
         library,
         scenario.cluster,
@@ -165,43 +174,55 @@ def _bounded(loaded: LoadedScenario) -> None:
             raise InputError(Problem(place, f"cluster.{field}", found, f"at most {limit:,}", mend))
 
 
-def _within_positions(loaded: LoadedScenario, model: Transformer) -> None:
+def _within_positions(loaded: LoadedScenario, model: Model) -> None:
     """Refuse sequences that are longer than the table of learned positions."""
     seq_len, field = loaded.scenario.workload.seq_len, "workload.seq_len"
-    if model.positions != "learned" or seq_len <= model.max_positions:
+    if not isinstance(model, Transformer) or model.positions != "learned" or seq_len <= model.max_positions:
         return
-    found, allowed = (
-        f"found {seq_len:,} tokens",
-        f"at most {model.max_positions:,}, the model's learned positions",
-    )
+    found = f"found {seq_len:,} tokens"
+    allowed = f"at most {model.max_positions:,}, the model's learned positions"
     mend = "shorten the sequences, or write the model with a larger max_positions"
     raise InputError(Problem(loaded.locate(field), field, found, allowed, mend))
 
 
-def _model(loaded: LoadedScenario, library: ProfileLibrary) -> tuple[Transformer, str, dict[str, str]]:
+def _model(loaded: LoadedScenario, library: ProfileLibrary) -> tuple[Model, str, dict[str, str]]:
     written = loaded.scenario.workload.model
     if isinstance(written, dict):
-        model = validate(loaded.section("workload.model"), Transformer)
-        return model, loaded.origins.get("workload.model.num_layers", "the scenario"), {}
+        family = family_of(written, loaded.locate("workload.model"))
+        origins = (loaded.origins.get(f"workload.model.{field}") for field in written)
+        source = next((origin for origin in origins if origin), "the scenario")
+        return validate(loaded.section("workload.model"), family), source, {}
     if written.endswith(".json"):
         path = Path(written)
         path = path if path.is_absolute() else loaded.path.parent / path
         return read_config(path, loaded.scenario.workload.seq_len), str(written), {}
-    names = library.names("model")
-    if written not in names:
+    if written.endswith((".yaml", ".yml")):
+        captured = read_model(loaded.path.parent / written)
+        return captured, captured.workload.source, {}
+    kinds = {name: kind for kind in PRESET_KINDS for name in library.names(kind)}
+    if written not in kinds:
         raise InputError(
             Problem(
                 loaded.locate("workload.model"),
                 "workload.model",
                 f"found {written!r}, which is no preset",
-                "a preset, the path of a config.json, or the model's fields",
-                did_you_mean(written, names),
+                "a preset, the path of a config.json or a captured workload, or the model's fields",
+                did_you_mean(written, kinds),
             )
         )
-    preset = library.get("model", written)
-    if not isinstance(preset, ModelPreset):
-        raise TypeError(f"library returned {type(preset).__name__} for model {written}")
-    return preset.shape(), preset.source, {f"model/{written}": library.digest("model", written)}
+    kind = kinds[written]
+    preset = library.get(kind, written)
+    if not isinstance(preset, PRESETS):
+        raise TypeError(f"library returned {type(preset).__name__} for {kind} {written}")
+    return preset.shape(), preset.source, {f"{kind}/{written}": library.digest(kind, written)}
+
+
+def _of_its_length(loaded: LoadedScenario, model: Model) -> None:
+    """Refuse sequences that the model's family has not: samples count as one token each."""
+    field = "workload.seq_len"
+    if problem := model.sequence_problem(loaded.scenario.workload.seq_len):
+        found, mend = problem
+        raise InputError(Problem(loaded.locate(field), field, found, "", mend))
 
 
 def _assumed_power(scenario: Scenario, end: int | None) -> float | None:
@@ -320,8 +341,9 @@ def _does_not_fit(
     )
     detail = (
         f"tp {layouts.tp:g}, pp {layouts.pp:g}, vpp {layouts.vpp:g}, dp {layouts.dp:g}, zero {layouts.zero:g}, "
-        f"micro_batch {layouts.micro_batch:g}, recompute {job.recompute} needs {display(needed, 'byte', 4)} "
-        f"of {display(capacity, 'byte', 4)} ({needed / capacity - 1.0:+.0%}): {parts}"
+        f"micro_batch {layouts.micro_batch:g}{_more(layouts, '')}, recompute {job.recompute} "
+        f"needs {display(needed, 'byte', 4)} of {display(capacity, 'byte', 4)} "
+        f"({needed / capacity - 1.0:+.0%}): {parts}"
     )
     return InfeasibleError("accelerator memory", detail, _that_fit(loaded, job, machine))
 
@@ -346,6 +368,13 @@ def _that_fit(loaded: LoadedScenario, job: Job, machine: Machine) -> list[str]:
                 one = pick(candidates, int(index))
                 alternatives.append(
                     f"layout: {{tp: {one.tp:g}, pp: {one.pp:g}, vpp: {one.vpp:g}, dp: {one.dp:g}, "
-                    f"zero: {one.zero:g}, micro_batch: {one.micro_batch:g}}}, recompute: {recompute}"
+                    f"zero: {one.zero:g}, micro_batch: {one.micro_batch:g}{_more(one, ':')}}}, "
+                    f"recompute: {recompute}"
                 )
     return alternatives or ["more nodes, or an accelerator with more memory"]
+
+
+def _more(layouts: Layouts, mark: str) -> str:
+    """Those dimensions that few layouts use."""
+    numbers = {name: float(getattr(layouts, name)) for name in ("cp", "ep", "etp", "dp_shard")}
+    return "".join(f", {name}{mark} {number:g}" for name, number in numbers.items() if number > 1)

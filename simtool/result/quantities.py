@@ -9,9 +9,11 @@ from simtool.account.carbon import CarbonLine, total_carbon
 from simtool.account.costs import CostLine, total_cost
 from simtool.account.energy import energy_scopes
 from simtool.provenance import Derived, Input, Sourced
-from simtool.result.explain import explain_step_time, peak_input, rooted
-from simtool.result.plan import Plan
+from simtool.result.explain import explain_flop, explain_step_time, rooted
+from simtool.result.leaves import peak_input, shape_input, steps_input
+from simtool.result.plan import Plan, failures_input
 from simtool.result.prepare import Prepared
+from simtool.result.watts import power_roots
 from simtool.signals import Basis
 from simtool.sim.run import JobOutcome, Outcome
 from simtool.units import SECONDS_PER_HOUR
@@ -28,7 +30,7 @@ def time_quantities(prepared: Prepared, plan: Plan, outcome: Outcome) -> dict[st
         value=float(prepared.num_steps),
         unit="",
         formula="tokens / (global batch x sequence length), x the method's steps_frac",
-        inputs=(tokens,),
+        inputs=(tokens, *steps_input(prepared)),
     )
     training = Derived(
         name="training_s",
@@ -88,79 +90,71 @@ def time_quantities(prepared: Prepared, plan: Plan, outcome: Outcome) -> dict[st
             value=float(prepared.job.model.num_parameters),
             unit="",
             formula="weights of the model",
-            inputs=(_shape_input(prepared),),
+            inputs=(shape_input(prepared),),
         ),
     )
     return {quantity.name: quantity for quantity in found}
-
-
-def _shape_input(prepared: Prepared) -> Input:
-    layers = float(prepared.job.model.num_layers)
-    number = Sourced(value=layers, unit="", kind="published", source=prepared.model_source)
-    return Input("shape of the model, layers", number)
 
 
 def _interruptions(job: JobOutcome, plan: Plan, prepared: Prepared) -> tuple[Derived, ...]:
     reliability = prepared.scenario.reliability
     if isinstance(reliability, str):
         return ()
-    failures = Input("node failures per 1000 node-days", reliability.node_failures_per_1000_node_days)
-    interval = (plan.interval,) if plan.interval is not None else ()
+    failures = failures_input(reliability)
+    pause = () if plan.pause is None else (plan.pause,)
+    interval = () if plan.interval is None else (plan.interval,)
+    detection = reliability.detection
+    noticed = () if detection is None else (Input("reliability.detection", detection),)
     return (
         Derived(
             name="checkpoint_s",
             value=job.checkpoint_s,
             unit="s",
-            formula="time that saving stops the job",
-            inputs=interval,
+            formula="number of checkpoints x time that saving stops the job",
+            inputs=(*pause, *interval),
         ),
         Derived(
             name="lost_s",
             value=job.lost_s,
             unit="s",
             formula="work undone by failures, and until they were noticed",
-            inputs=(failures,),
+            inputs=(failures, *interval, *noticed),
         ),
         Derived(
             name="restart_s",
             value=job.restart_s,
             unit="s",
             formula="restarts x restart time",
-            inputs=(Input("reliability.restart", reliability.restart),),
+            inputs=(failures, Input("reliability.restart", reliability.restart)),
         ),
         Derived(
             name="waiting_s",
             value=job.waiting_s,
             unit="s",
             formula="no spare node left",
-            inputs=(Input("reliability.repair", reliability.repair),),
+            inputs=(failures, Input("reliability.repair", reliability.repair)),
         ),
     )
 
 
 def _utilisation(prepared: Prepared, step: Derived, num_devices: Derived) -> tuple[Derived, Derived]:
     peak = peak_input(prepared)
-    phases = prepared.phases
-    steps = sum(phase.num_steps for phase in phases)
-    model = sum(phase.num_steps * float(phase.estimate.model_flop_per_step) for phase in phases) / steps
-    hardware = sum(phase.num_steps * float(phase.estimate.hardware_flop_per_step) for phase in phases) / steps
+    model, hardware = explain_flop(prepared, "model"), explain_flop(prepared, "hardware")
     available = step.value * num_devices.value * float(peak.number)
     return (
         Derived(
             name="mfu",
-            value=model / available,
+            value=model.value / available,
             unit="",
-            formula="model FLOP (per token 6 x weights without the input embedding + 12 x layers x attention "
-            "width x sequence, full attention, no recomputation, less what a method skips) "
-            "/ (step_time x num_devices x dense peak)",
-            inputs=(step, num_devices, peak),
+            formula="model FLOP / (step_time x num_devices x dense peak)",
+            inputs=(model, step, num_devices, peak),
         ),
         Derived(
             name="hfu",
-            value=hardware / available,
+            value=hardware.value / available,
             unit="",
             formula="model FLOP with recomputation added / (step_time x num_devices x dense peak)",
-            inputs=(step, num_devices, peak),
+            inputs=(hardware, step, num_devices, peak),
         ),
     )
 
@@ -187,12 +181,12 @@ def _memory(prepared: Prepared) -> Derived:
     )
 
 
-def energy_quantities(prepared: Prepared, outcome: Outcome) -> dict[str, Derived]:
+def energy_quantities(prepared: Prepared, outcome: Outcome, duration: Derived) -> dict[str, Derived]:
     """Energy by scope, and mean power; empty where no power is known."""
     if not prepared.machine.knows_power:
         return {}
     scopes = energy_scopes(outcome.ledger, prepared.scenario.site.cooling.pue)
-    roots = _power_roots(prepared)
+    roots = power_roots(prepared, outcome.ledger, duration)
     found = {f"energy_{scope}_j": rooted(energy, roots) for scope, energy in scopes.items()}
     facility = found["energy_facility_j"]
     found["power_facility_mean_w"] = Derived(
@@ -200,32 +194,9 @@ def energy_quantities(prepared: Prepared, outcome: Outcome) -> dict[str, Derived
         value=facility.value / outcome.end_s,
         unit="W",
         formula="energy_facility / duration",
-        inputs=(facility,),
+        inputs=(facility, duration),
     )
     return found
-
-
-def _power_roots(prepared: Prepared) -> dict[str, tuple[Derived | Input, ...]]:
-    """The powers behind the energy of each component."""
-    machine = prepared.machine
-    profile, name = machine.accelerator.power, machine.accelerator.name
-    assumed = prepared.scenario.cluster.assume.power_limit
-    limits: tuple[Sourced, ...] = (profile.limit,) if profile.limit is not None else (assumed or ())
-    board = [Input(f"{name} power limit", limit) for limit in limits]
-    board += [
-        Input(f"{name} power, {doing}, of the limit", getattr(profile.by_phase, doing))
-        for doing in ("compute", "memory", "communication", "waiting")
-    ]
-    if profile.idle is not None:
-        board.append(Input(f"{name} idle power", profile.idle))
-    host, port = machine.node.host_load, machine.network.port_power
-    return {
-        "energy_accelerator_j": tuple(board),
-        "energy_host_component_j": () if host is None else (Input(f"{machine.node.name} host power", host),),
-        "energy_network_component_j": ()
-        if port is None
-        else (Input(f"{machine.network.name} power per endpoint", port),),
-    }
 
 
 def money_quantities(

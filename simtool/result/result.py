@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from simtool.config.load import LoadedScenario
     from simtool.result.standing import Standing
     from simtool.sim.run import Outcome
-    from simtool.workload.transformer import Transformer
+    from simtool.workload.model import Model
 
 HEADLINE = (
     "duration_s",
@@ -80,7 +80,7 @@ class Result:
     """The answer to one scenario."""
 
     loaded: LoadedScenario
-    model: Transformer
+    model: Model
     layout: Layout
     """As executed; chosen by simtool for ``layout: auto``."""
     num_devices: int

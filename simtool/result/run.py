@@ -26,7 +26,7 @@ from simtool.result.quantities import (
 )
 from simtool.result.result import Comparison, Result
 from simtool.result.site import located_signals
-from simtool.result.standing import standing
+from simtool.result.standing import standing, unused_numbers
 from simtool.sim.run import Outcome, simulate
 
 Progress = Callable[[str, float], None]
@@ -103,7 +103,11 @@ def _result(prepared: Prepared, progress: Progress | None) -> Result:
         profile_digests=prepared.profile_digests,
         carbon=(*operational, *embodied),
         bill_lacks=_bill_lacks(prepared),
-        software=standing(prepared.machine.software, prepared.machine.accelerator),
+        software=standing(
+            prepared.machine.software,
+            prepared.machine.accelerator,
+            unused_numbers(prepared.job, prepared.layouts),
+        ),
     )
 
 
@@ -180,7 +184,7 @@ def _quantities(
     embodied: tuple[CarbonLine, ...],
 ) -> dict[str, Derived]:
     time = time_quantities(prepared, plan, outcome)
-    energy = energy_quantities(prepared, outcome)
+    energy = energy_quantities(prepared, outcome, time["duration_s"])
     roots: dict[str, tuple[Derived | Input, ...]] = {"accelerator_hours_paid": (time["duration_s"],)}
     if energy:
         roots["energy_it_j"] = energy["energy_it_j"].inputs

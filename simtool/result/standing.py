@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from simtool.layout.layouts import Layouts
 from simtool.profiles.schema import Accelerator, Software
 from simtool.provenance import KINDS, Sourced
+from simtool.step.step import Job
+from simtool.workload.precision import Precision
+
+OF_EXPERTS = ("ep_exposed", "ep_exposed_across", "launch_floor_expert_ratio", "expert_load", "grouped_ratio")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +41,17 @@ class Standing:
         return self.architecture in self.fitted_on
 
 
-def standing(software: Software, accelerator: Accelerator) -> Standing:
-    """The standing of a profile; its numbers without those of its accuracy."""
-    numbers = list(_numbers(software))
+def unused_numbers(job: Job, layouts: Layouts) -> tuple[str, ...]:
+    """Fields of a software profile that speak of what a run does not do."""
+    unused = () if job.model.expert_layer_frac > 0.0 else OF_EXPERTS
+    if not Precision(job.precision).is_low:
+        unused = (*unused, "low_precision_ratio")
+    return unused if float(layouts.cp) > 1.0 else (*unused, "cp_exposed")
+
+
+def standing(software: Software, accelerator: Accelerator, unused: Collection[str] = ()) -> Standing:
+    """The standing of a profile; its numbers without those of its accuracy, and without the fields `unused`."""
+    numbers = list(_numbers(software, unused))
     counted = Counter(number.kind for number in numbers)
     spreads = [number.spread for number in numbers if number.spread is not None]
     accuracy = software.accuracy
@@ -56,8 +69,10 @@ def standing(software: Software, accelerator: Accelerator) -> Standing:
     )
 
 
-def _numbers(software: Software) -> Iterator[Sourced]:
+def _numbers(software: Software, unused: Collection[str]) -> Iterator[Sourced]:
     for name in type(software).model_fields:
+        if name in unused:
+            continue
         value = getattr(software, name)
         for one in value.values() if isinstance(value, dict) else (value,):
             if isinstance(one, Sourced):

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from simtool.config.batches import BatchRamp
 from simtool.config.load import LoadedScenario
-from simtool.config.scenario import BatchRamp, Scenario
+from simtool.config.scenario import Scenario
 from simtool.errors import InputError, Problem
 from simtool.layout.layouts import Layouts
 from simtool.machine.machine import Machine

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,9 +10,8 @@ from simtool import load_scenario, run
 from simtool.errors import InfeasibleError, InputError
 from simtool.ledger import COMPONENTS
 from simtool.profiles.find import default_library
-from simtool.provenance import Derived, Input
-from simtool.result.explain import explain_step_time
-from simtool.result.prepare import Prepared, prepare
+from simtool.provenance import Input
+from simtool.result.prepare import prepare
 from simtool.units import SECONDS_PER_HOUR
 
 NEEDED = {
@@ -268,30 +266,6 @@ def test_a_power_cap_trades_time_for_energy():
 def test_what_would_take_for_ever_or_overflow_is_refused_at_once(change, error):
     with pytest.raises(error):
         run("quickstart", [change])
-
-
-def test_explain_cites_the_bandwidth_that_the_scenario_wrote() -> None:
-    written = "cluster.network_bandwidth_per_node={value: 100 GB/s, kind: measured, source: our own nodes}"
-    found = [
-        {leaf.name for leaf in leaves(prepared)}
-        for prepared in (
-            prepare(load_scenario("quickstart", ["method=none", *change]), default_library())
-            for change in ((), (written,))
-        )
-    ]
-    assert "network bandwidth of a node" in found[0]
-    assert "cluster.network_bandwidth_per_node" in found[1]
-    assert "network bandwidth of a node" not in found[1]
-
-
-def leaves(prepared: Prepared) -> Iterator[Input]:
-    below: list[Derived | Input] = [explain_step_time(prepared)]
-    while below:
-        one = below.pop()
-        if isinstance(one, Input):
-            yield one
-        else:
-            below.extend(one.inputs)
 
 
 def test_sequences_end_where_learned_positions_do() -> None:
