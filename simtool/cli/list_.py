@@ -257,6 +257,7 @@ LISTS: Mapping[str, Callable[[ProfileLibrary], list[Row]]] = {
     "schedulers": _registered("simtool.sim.schedulers", "SCHEDULERS"),
     "collectives": _registered("simtool.machine.collectives", "ALGORITHMS"),
     "topologies": _registered("simtool.machine.topologies", "TOPOLOGIES"),
+    "checks": _registered("simtool.validate.check", "CHECKS"),
 }
 KINDS = {
     "hardware": "accelerator",
@@ -282,6 +283,7 @@ MEANING = {
     "schedulers": "ways in which waiting jobs are chosen",
     "collectives": "algorithms of collective communication",
     "topologies": "shapes of a scale-up domain",
+    "checks": "measurements to score against, for 'simtool validate --check'",
 }
 ALIASES = {
     "accelerators": "hardware",

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simtool.cli import console, options
-from simtool.errors import OutputError
+from simtool.errors import InputError, OutputError, Problem
 
 if TYPE_CHECKING:
+    from simtool.profiles.find import ProfileLibrary
     from simtool.validate.predict import Prediction
     from simtool.validate.score import Score, Validation
 
@@ -21,6 +22,7 @@ EPILOG = options.example(
     "simtool validate",
     "simtool validate -o predictions.csv",
     "simtool validate --table my-results.csv --json",
+    "simtool validate --check power-caps --reference measurements",
 )
 ERRORS = ("median", "p90", "bias", "base median", "base p90")
 
@@ -45,6 +47,25 @@ def validate(
             "-o", "--out", metavar="FILE", help="Write every prediction as CSV.", show_default=False
         ),
     ] = None,
+    check: Annotated[
+        str | None,
+        typer.Option(
+            "--check",
+            metavar="NAME",
+            help="Score against other measurements instead: kernels, power, memory; see 'simtool list checks'.",
+            show_default=False,
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference",
+            metavar="DIR",
+            envvar="SIMTOOL_REFERENCE_DATA",
+            help="Folder with data/ and validation/ that --check reads.",
+            show_default=False,
+        ),
+    ] = None,
     profiles: options.Profiles = None,
     as_json: options.Json = False,
     verbose: options.Verbose = 0,
@@ -59,6 +80,19 @@ def validate(
     from simtool.cli import inputs
     from simtool.validate.score import SHIPPED, validate_table
 
+    if check is not None:
+        if table is not None or out is not None:
+            raise InputError(
+                Problem(
+                    "",
+                    "--check",
+                    "found with --table or -o",
+                    "a check reads its own tables",
+                    "drop one of them",
+                )
+            )
+        _check(check, reference, inputs.library(profiles), as_json)
+        return
     found = validate_table(inputs.library(profiles), table or SHIPPED)
     if out is not None:
         _write(found, out)
@@ -68,6 +102,34 @@ def validate(
     _show(found)
     if out is not None:
         console.line(str(out))
+
+
+def _check(name: str, reference: Path | None, library: ProfileLibrary, as_json: bool) -> None:
+    from simtool.validate.check import CHECKS
+
+    check = CHECKS[name]
+    if reference is None or not reference.is_dir():
+        found = "is missing" if reference is None else f"found {reference}, which is no folder"
+        mend = "give a folder that holds data/ and validation/, or set SIMTOOL_REFERENCE_DATA"
+        raise InputError(Problem("", "--reference", found, "", mend))
+    outcome = check(reference, library)
+    if as_json:
+        console.say_json(
+            {
+                "check": name,
+                "title": outcome.title,
+                "figures": dict(outcome.figures),
+                "notes": list(outcome.notes),
+            }
+        )
+        return
+    console.say(outcome.title)
+    shown = console.table(list(outcome.columns), right=list(outcome.columns[1:]))
+    for row in outcome.rows:
+        shown.add_row(*row)
+    console.show(shown)
+    for note in outcome.notes:
+        console.say(note)
 
 
 def _show(found: Validation) -> None:
