@@ -49,6 +49,8 @@ class Communication:
     """Keys and values of other ranks, in the forward pass of one layer."""
     context_backward_s: Number = 0.0
     """The same and their gradients, in the backward pass."""
+    context_is_ring: NDArray[np.bool_] | bool = True
+    """Whether keys are passed round while attention works on those at hand."""
     table_pass_s: Number = 0.0
     """Features from tables on other ranks, or their gradients, of one micro-batch."""
 
@@ -110,6 +112,7 @@ def communication(
         experts_span=np.asarray(layouts.etp * layouts.ep > domain),
         context_forward_s=context[0],
         context_backward_s=context[1],
+        context_is_ring=layouts.context_kind == "ring",
         table_pass_s=_tables(model, layouts, layouts.micro_batch * seq_len * size, fabric),
     )
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 import numpy as np
 
 from simtool.layout.layouts import Layouts, split_stages
-from simtool.profiles.schema import Software
 from simtool.step.communication import Communication
 from simtool.step.estimate import STEP_PARTS
 from simtool.step.price import Seconds
+from simtool.step.stack import Passes, StackNumbers
 from simtool.stepgraph import Number, Scope
 from simtool.workload.model import Model
 
@@ -25,8 +25,6 @@ FLOOR_NORM = 4.0
 DEVICE_PARTS = ("forward", "backward_input", "backward_weight", "recompute", "data")
 LAYER_WAITS = ("tensor_communication", "launch", "expert_communication", "context_communication")
 """Parts of a layer's time in which its device does not compute."""
-RECOMPUTE_FLOOR = 1.0 / 3.0
-"""A full repetition of the forward pass adds a third to what the host launches for forward and backward."""
 
 Parts = dict[str, Number]
 
@@ -36,24 +34,25 @@ def step_parts(
     layouts: Layouts,
     device: dict[Scope, Seconds],
     messages: Communication,
-    software: Software,
+    stack: StackNumbers,
     *,
-    recompute: str,
+    passes: Passes,
     gradient_frac: float,
     num_nodes: Number,
 ) -> Parts:
-    """Wall time of one step by part; keys `STEP_PARTS`."""
+    """Wall time of one step by part; keys `STEP_PARTS`.
+
+    Numbers of model, layout, messages and stack may all be arrays: one step each.
+    """
     m, pp, vpp = layouts.num_micro_batches, layouts.pp, layouts.vpp
-    passes = 3.0 if recompute == "full" else 2.0
-    tp_exposed, pp_exposed = float(software.tp_exposed), float(software.pp_exposed)
+    num_passes = passes.forward + 1.0
+    tp_exposed, pp_exposed = stack.tp_exposed, stack.pp_exposed
     layer = _device_parts(device[Scope.LAYER])
-    layer["tensor_communication"] = passes * messages.tensor_layer_pass_s * tp_exposed
-    ep_exposed = _expert_exposed(messages, software)
-    layer["expert_communication"] = passes * messages.expert_layer_pass_s * ep_exposed
-    layer["context_communication"] = _exposed_context(
-        layouts, messages, device[Scope.LAYER], software, forward_passes=passes - 1.0
-    )
-    layer["launch"] = _launch_wait(layer, layouts, software, recompute, _host_work(model, software))
+    layer["tensor_communication"] = num_passes * messages.tensor_layer_pass_s * tp_exposed
+    ep_exposed = np.where(messages.experts_span, stack.ep_exposed_across, stack.ep_exposed)
+    layer["expert_communication"] = num_passes * messages.expert_layer_pass_s * ep_exposed
+    layer["context_communication"] = _exposed_context(messages, device[Scope.LAYER], stack, passes.forward)
+    layer["launch"] = _launch_wait(layer, layouts, stack, passes, _host_work(model, stack))
     embedding = _device_parts(device[Scope.EMBEDDING])
     head = _device_parts(device[Scope.HEAD])
     for edge in (embedding, head):
@@ -77,14 +76,14 @@ def step_parts(
         parts[key] = m * np.choose(fullest, np.broadcast_arrays(first[key], middle[key], last[key]))
     hops = 2.0 * messages.pipeline_hop_s
     parts["pipeline_communication"] = m * vpp * hops * pp_exposed + (pp - 1.0) * hops
-    parts["bubble"] = float(software.bubble) * others / vpp
-    parts["data_communication"] = _exposed_gradients(parts, m, messages, software) * gradient_frac
+    parts["bubble"] = stack.bubble * others / vpp
+    parts["data_communication"] = _exposed_gradients(parts, m, messages, stack) * gradient_frac
     parts["optimizer"] = device[Scope.STEP].total()
-    parts["host"] = float(software.step_constant)
+    parts["host"] = stack.step_constant_s
     so_far: Number = 0.0
     for seconds in parts.values():
         so_far = so_far + seconds
-    parts["straggler"] = so_far * float(software.straggler) * np.log2(np.maximum(num_nodes, 1.0))
+    parts["straggler"] = so_far * stack.straggler * np.log2(np.maximum(num_nodes, 1.0))
     return parts
 
 
@@ -96,42 +95,28 @@ def _stage(layer: Parts, num_layers: Number, *edges: Parts) -> Parts:
     return {key: num_layers * layer[key] + sum((edge[key] for edge in edges), 0.0) for key in layer}
 
 
-def _host_work(model: Model, software: Software) -> float:
+def _host_work(model: Model, stack: StackNumbers) -> Number:
     """What the host does for a mean layer, over a layer of a dense decoder."""
-    ratio = software.launch_floor_expert_ratio
-    more = 0.0 if ratio is None else float(ratio) - 1.0
+    more = stack.launch_floor_expert_ratio - 1.0
     return model.launches_per_layer * (1.0 + model.expert_layer_frac * more)
 
 
 def _launch_wait(
-    layer: Parts, layouts: Layouts, software: Software, recompute: str, host_work: float
+    layer: Parts, layouts: Layouts, stack: StackNumbers, passes: Passes, host_work: Number
 ) -> Number:
     """Time of one layer that the device waits because the host has not launched the next kernel.
 
     ``(device^4 + floor^4)^(1/4) - device``: where the device needs longer than the host the host
     is hidden, and the other way round. The floor grows with tp, since every collective is launched too.
     """
-    repeats = {"full": RECOMPUTE_FLOOR, "selective": 0.1 * RECOMPUTE_FLOOR}.get(recompute, 0.0)
-    tensor_growth = 1.0 + float(software.launch_floor_tp_ratio) * (layouts.tp / 8.0) ** 2
-    floor = float(software.launch_floor) * (1.0 + repeats) * tensor_growth * host_work
+    tensor_growth = 1.0 + stack.launch_floor_tp_ratio * (layouts.tp / 8.0) ** 2
+    floor = stack.launch_floor_s * (1.0 + passes.floor_frac) * tensor_growth * host_work
     busy: Number = sum(layer.values(), 0.0)
     return (busy**FLOOR_NORM + floor**FLOOR_NORM) ** (1.0 / FLOOR_NORM) - busy
 
 
-def _expert_exposed(messages: Communication, software: Software) -> Number:
-    """Share of the exchange between experts, or with tables, that is not hidden."""
-    near = 1.0 if software.ep_exposed is None else float(software.ep_exposed)
-    far = near if software.ep_exposed_across is None else float(software.ep_exposed_across)
-    return np.where(messages.experts_span, far, near)
-
-
 def _exposed_context(
-    layouts: Layouts,
-    messages: Communication,
-    layer: Seconds,
-    software: Software,
-    *,
-    forward_passes: float,
+    messages: Communication, layer: Seconds, stack: StackNumbers, forward_passes: Number
 ) -> Number:
     """What attention does not hide of the exchange of keys and values, in one layer.
 
@@ -139,21 +124,22 @@ def _exposed_context(
     the share `cp_exposed`; the other kinds wait for all of them.
     """
     forward, backward = messages.context_forward_s, messages.context_backward_s
-    if layouts.context_kind != "ring":
-        return forward_passes * forward + backward
-    share = 1.0 if software.cp_exposed is None else float(software.cp_exposed)
+    share = stack.cp_exposed
     ahead = np.maximum(share * forward, forward - layer.attention[False])
-    return forward_passes * ahead + np.maximum(share * backward, backward - layer.attention[True])
+    back = np.maximum(share * backward, backward - layer.attention[True])
+    return np.where(
+        messages.context_is_ring, forward_passes * ahead + back, forward_passes * forward + backward
+    )
 
 
-def _exposed_gradients(parts: Parts, m: Number, messages: Communication, software: Software) -> Number:
+def _exposed_gradients(parts: Parts, m: Number, messages: Communication, stack: StackNumbers) -> Number:
     """What computation does not hide of the exchange between replicas.
 
     At best the share `overlap_limit` of the computation next to it hides messages (the last
     micro-batch's backward for a step's gradients, everything for ZeRO 3); in practice the measured
     share `dp_exposed` stays visible.
     """
-    exposed, limit = float(software.dp_exposed), float(software.overlap_limit)
+    exposed, limit = stack.dp_exposed, stack.overlap_limit
     backward = parts["backward_input"] + parts["backward_weight"]
     compute = parts["forward"] + backward + parts["recompute"]
     once = np.maximum(exposed * messages.data_step_s, messages.data_step_s - limit * backward / m)

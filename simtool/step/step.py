@@ -18,6 +18,7 @@ from simtool.step.communication import communication
 from simtool.step.estimate import StepEstimate
 from simtool.step.pipeline import step_parts
 from simtool.step.price import Seconds, price
+from simtool.step.stack import Passes, stack_numbers
 from simtool.stepgraph import Number, Scope, StepGraph
 from simtool.workload.graphs import step_graph
 from simtool.workload.model import Model
@@ -79,8 +80,8 @@ def estimate_step(
         layouts,
         device,
         messages,
-        machine.software,
-        recompute=job.recompute,
+        stack_numbers(machine.software),
+        passes=Passes.of(job.recompute),
         gradient_frac=1.0 if method is None else method.effect.communication_frac,
         num_nodes=layouts.num_devices / machine.accelerators_per_node,
     )
