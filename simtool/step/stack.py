@@ -61,11 +61,11 @@ class Passes:
     """What repetitions add to the launch floor."""
 
     @classmethod
-    def of(cls, recompute: str) -> Passes:
-        """Of a kind of recomputation.
+    def of(cls, recompute: str, layers_frac: float = 1.0) -> Passes:
+        """Of a kind of recomputation in a share of the layers.
 
         >>> Passes.of("full").forward, Passes.of("none").forward
         (2.0, 1.0)
         """
         repeats = {"full": RECOMPUTE_FLOOR, "selective": 0.1 * RECOMPUTE_FLOOR}.get(recompute, 0.0)
-        return cls(2.0 if recompute == "full" else 1.0, repeats)
+        return cls(1.0 + (layers_frac if recompute == "full" else 0.0), repeats * layers_frac)

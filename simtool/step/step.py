@@ -14,7 +14,7 @@ from simtool.machine.device import COMPUTE, MEMORY
 from simtool.machine.machine import Machine, StatePower
 from simtool.methods.effect import EffectPhase
 from simtool.methods.rewrite import METHODS
-from simtool.step.communication import communication
+from simtool.step.communication import Communication, communication
 from simtool.step.estimate import StepEstimate
 from simtool.step.pipeline import step_parts
 from simtool.step.price import Seconds, price
@@ -36,6 +36,8 @@ class Job:
     precision: str
     recompute: str
     attention: str
+    recompute_frac: float = 1.0
+    """Share of the layers that recompute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,43 @@ class MethodPhase:
 
     method: str
     effect: EffectPhase
+
+
+@dataclass(frozen=True, slots=True)
+class StepInputs:
+    """What one rank computes and sends, before a stack hides or stretches any of it."""
+
+    device: dict[Scope, Seconds]
+    messages: Communication
+    needed_frac: Number
+    """Work that a method leaves, of the plain work without recomputation."""
+    executed_frac: Number
+    """The same with recomputation."""
+
+
+def step_inputs(
+    job: Job, layouts: Layouts, machine: Machine, method: MethodPhase | None = None
+) -> StepInputs:
+    """Seconds of every operation and message of one rank; arguments as `estimate_step`."""
+    plain = _graph(job, layouts, machine.software.gradient_sum)
+    needed = _remaining(plain, method)
+    graph = _remaining(with_recompute(plain, job.recompute, job.recompute_frac), method)
+    load = or_one(machine.software.expert_load)
+    return StepInputs(
+        device=price(shard(graph, job.model, layouts, load), machine.device),
+        messages=communication(
+            job.model,
+            layouts,
+            held_by_fullest(job.model, layouts),
+            machine.fabric,
+            seq_len=job.seq_len,
+            precision=job.precision,
+            gradient_exchange=machine.software.gradient_exchange,
+            expert_load=load,
+        ),
+        needed_frac=needed.flop() / plain.flop(),
+        executed_frac=graph.flop() / plain.flop(),
+    )
 
 
 def estimate_step(
@@ -60,28 +99,14 @@ def estimate_step(
     Returns:
         A `StepEstimate` whose numbers are scalars or arrays as `layouts` is.
     """
-    plain = _graph(job, layouts, machine.software.gradient_sum)
-    needed = _remaining(plain, method)
-    graph = _remaining(with_recompute(plain, job.recompute), method)
-    load = or_one(machine.software.expert_load)
-    device = price(shard(graph, job.model, layouts, load), machine.device)
-    messages = communication(
-        job.model,
-        layouts,
-        held_by_fullest(job.model, layouts),
-        machine.fabric,
-        seq_len=job.seq_len,
-        precision=job.precision,
-        gradient_exchange=machine.software.gradient_exchange,
-        expert_load=load,
-    )
+    inputs = step_inputs(job, layouts, machine, method)
     seconds = step_parts(
         job.model,
         layouts,
-        device,
-        messages,
+        inputs.device,
+        inputs.messages,
         stack_numbers(machine.software),
-        passes=Passes.of(job.recompute),
+        passes=Passes.of(job.recompute, job.recompute_frac),
         gradient_frac=1.0 if method is None else method.effect.communication_frac,
         num_nodes=layouts.num_devices / machine.accelerators_per_node,
     )
@@ -89,7 +114,7 @@ def estimate_step(
     model_flop = tokens * job.model.model_flop_per_token(job.seq_len)
     return StepEstimate(
         seconds=seconds,
-        power=_power(device, machine, job.model),
+        power=_power(inputs.device, machine, job.model),
         memory=estimate_memory(
             job.model,
             layouts,
@@ -99,12 +124,12 @@ def estimate_step(
             attention=job.attention,
             capacity_bytes=machine.memory_bytes,
             workspace_bytes=machine.workspace_bytes,
-            expert_load=load,
+            expert_load=or_one(machine.software.expert_load),
         ),
         num_devices=layouts.num_devices,
         tokens_per_step=tokens,
-        model_flop_per_step=model_flop * needed.flop() / plain.flop(),
-        hardware_flop_per_step=model_flop * graph.flop() / plain.flop(),
+        model_flop_per_step=model_flop * inputs.needed_frac,
+        hardware_flop_per_step=model_flop * inputs.executed_frac,
         peak_flop_per_s=machine.device.peak_flop_per_s(job.precision),
         power_peak_w=machine.power_w("compute"),
         notes=machine.notes,

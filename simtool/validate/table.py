@@ -1,0 +1,115 @@
+"""Tables of published results: reading them, and fields that may be blank."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from simtool.errors import InputError, Problem
+
+Row = dict[str, str]
+
+SHIPPED = Path(__file__).parent / "data" / "llm_training.csv.gz"
+"""The rows of the public table of language models, sweeps of one cluster included; see NOTICE."""
+
+NEEDED = ("id", "family", "quality", "moe", "task", "accelerator", "precision", "n_accel", "tp")
+MAX_TABLE_BYTES = 200_000_000
+"""Unpacked; a table of this many rows is another file than meant."""
+
+
+@dataclass
+class Filled:
+    """A row's fields with blanks filled, and the ids of the rules that filled them."""
+
+    row: Row
+    rules: list[str] = field(default_factory=list)
+
+    def number(self, name: str, rule: str = "", default: float | None = None) -> float | None:
+        """A numeric field; where it is blank the default, under the rule's id.
+
+        Raises:
+            InputError: no number, or none that a run can have.
+        """
+        written = self.row.get(name) or ""
+        if written.strip().lower() not in ("", "nan"):
+            try:
+                value = float(written)
+            except ValueError:
+                value = math.nan
+            if not (math.isfinite(value) and value >= 0.0):
+                raise InputError(
+                    Problem(
+                        f"row {self.row.get('id') or '?'}",
+                        name,
+                        f"found {written[:40]!r}",
+                        "a number, not negative, or blank",
+                        "mend the row",
+                    )
+                )
+            return value
+        if default is not None and rule:
+            self.rules.append(rule)
+        return default
+
+    def text(self, name: str) -> str:
+        """A text field, empty where blank."""
+        written = (self.row.get(name) or "").strip()
+        return "" if written.lower() == "nan" else written
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of a table of published results, plain or gzipped CSV.
+
+    Raises:
+        InputError: the file cannot be read, lacks a column, or names a row twice.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            found = "found a folder, a device or a pipe"
+            raise InputError(Problem(str(path), "", found, "", "give a CSV of results"))
+        opened = (
+            gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8-sig", newline="")
+        )
+        with opened as file:
+            text = file.read(MAX_TABLE_BYTES + 1)
+        rows = list(csv.DictReader(text.splitlines(keepends=True)))
+    except (OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
+        raise InputError(
+            Problem(str(path), "", f"cannot be read: {error}", "", "give a CSV of results")
+        ) from None
+    if len(text) > MAX_TABLE_BYTES:
+        found = f"found more than {MAX_TABLE_BYTES // 1_000_000} MB"
+        raise InputError(Problem(str(path), "", found, "", "give a table of results, or cut it"))
+    if not rows:
+        raise InputError(Problem(str(path), "", "found no rows", "", "give a CSV of results with a header"))
+    if missing := [name for name in NEEDED if name not in rows[0]]:
+        allowed = f"needed: {', '.join(NEEDED)}"
+        raise InputError(
+            Problem(str(path), missing[0], "column is missing", allowed, "add it, blank if unknown")
+        )
+    _refuse_broken(rows, path)
+    return rows
+
+
+def _refuse_broken(rows: list[Row], path: Path) -> None:
+    seen: dict[str, int] = {}
+    problems = []
+    for line, row in enumerate(rows, start=2):
+        name = row.get("id") or ""
+        if None in row:
+            problems.append(
+                Problem(f"{path}:{line}", "", "found more cells than columns", "", "mend the row")
+            )
+        elif not name.strip():
+            problems.append(Problem(f"{path}:{line}", "id", "is blank", "", "name the row"))
+        elif name in seen:
+            found = f"found {name[:40]!r}, the name of line {seen[name]} too"
+            problems.append(Problem(f"{path}:{line}", "id", found, "", "name every row once"))
+        seen.setdefault(name, line)
+    if problems:
+        raise InputError(problems[:20])
