@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simtool.cli import console, options
-from simtool.errors import InputError, OutputError, Problem
+from simtool.errors import InputError, OutputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from simtool.profiles.find import ProfileLibrary
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 EPILOG = options.example(
     "simtool validate",
-    "simtool validate -o predictions.csv",
+    "simtool validate --predictions predictions.csv --by accelerator",
     "simtool validate --table my-results.csv --json",
     "simtool validate --check power-caps --reference measurements",
 )
-ERRORS = ("median", "p90", "bias", "base median", "base p90")
+ERRORS = ("median", "p90", "rows", "bias", "rank", "base", "p90 ")
+"""Headings; the last is the baseline's."""
 
 
 def register(app: typer.Typer) -> None:
@@ -44,8 +45,24 @@ def validate(
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", metavar="FILE", help="Write every prediction as CSV.", show_default=False
+            "-o",
+            "--predictions",
+            metavar="FILE",
+            help="Write one line for every row of the table as CSV.",
+            show_default=False,
         ),
+    ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            metavar="WHAT",
+            help="Group scores by framework, accelerator, precision, source, scale or family.",
+        ),
+    ] = "framework",
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="DIR", help="Draw predicted against measured.", show_default=False),
     ] = None,
     check: Annotated[
         str | None,
@@ -78,30 +95,35 @@ def validate(
     """
     console.configure(verbose, quiet)
     from simtool.cli import inputs
-    from simtool.validate.score import SHIPPED, validate_table
 
     if check is not None:
-        if table is not None or out is not None:
+        if table is not None or out is not None or plot is not None:
+            found = "found with --table, --predictions or --plot"
             raise InputError(
-                Problem(
-                    "",
-                    "--check",
-                    "found with --table or -o",
-                    "a check reads its own tables",
-                    "drop one of them",
-                )
+                Problem("", "--check", found, "a check reads its own tables", "drop one of them")
             )
         _check(check, reference, inputs.library(profiles), as_json)
         return
-    found = validate_table(inputs.library(profiles), table or SHIPPED)
+    from simtool.validate.score import BY, validate_table
+    from simtool.validate.table import SHIPPED
+
+    if by not in BY:
+        raise InputError(
+            Problem("", "--by", f"found {by!r}", f"allowed: {', '.join(BY)}", did_you_mean(by, BY))
+        )
+    found = validate_table(inputs.library(profiles), table or SHIPPED, by)
     if out is not None:
         _write(found, out)
+    if plot is not None:
+        from simtool.report.figures.validation import draw_validation
+
+        written = draw_validation(found, plot)
     if as_json:
         console.say_json(_as_json(found))
         return
-    _show(found)
-    if out is not None:
-        console.line(str(out))
+    _show(found, by)
+    for path in [*([] if out is None else [out]), *([] if plot is None else written)]:
+        console.line(str(path))
 
 
 def _check(name: str, reference: Path | None, library: ProfileLibrary, as_json: bool) -> None:
@@ -132,22 +154,26 @@ def _check(name: str, reference: Path | None, library: ProfileLibrary, as_json: 
         console.say(note)
 
 
-def _show(found: Validation) -> None:
+def _show(found: Validation, by: str) -> None:
+    scored = found.scored
     console.say(
-        f"{len(found.predictions)} published rows of {len({p.family for p in found.predictions})} families predicted "
-        f"from their configuration; {found.coverage_frac:.0%} of the table can be expressed"
+        f"{len(found.predictions)} published rows predicted from their configuration, {found.coverage_frac:.0%} of the "
+        f"table; {len(scored)} rows of {len({one.family for one in scored})} families are scored"
     )
-    shown = console.table(["stack", "rows", "families", *ERRORS], right=["rows", "families", *ERRORS])
+    shown = console.table([by, "n", "fam", *ERRORS], right=["n", "fam", *ERRORS], fold=[by])
     for score in found.scores:
         shown.add_row(score.name, str(score.num_rows), str(score.num_families), *_errors(score))
     console.show(shown)
-    reasons = Counter(skipped.reason for skipped in found.skipped)
-    left = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(6))
-    console.say(f"Left out: {left}.")
+    if found.skipped:
+        reasons = Counter(skipped.reason for skipped in found.skipped)
+        left = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(6))
+        console.say(f"Not expressed: {left}.")
     console.say(
-        "The errors are |log(predicted/measured)| as a percentage, averaged inside a family first; bias above 0: "
-        "predicted too slow. base: one constant MFU per accelerator, fitted on the other families. The software "
-        "profiles' constants come from a fit to public rows of this table: for the stacks seen this is not blind."
+        "median, p90: |log(predicted/measured)| as a percentage, averaged inside a family first; rows: median over "
+        "rows; bias above 0: predicted too slow; rank: median rank correlation inside sweeps. No row is predicted with "
+        "constants that saw its family: they are fitted five times, each time without a fifth of the families. base and "
+        "the p90 beside it: one constant MFU per accelerator and precision, fitted on the same rows. Rows of low "
+        "quality, recalled ones and accelerator-hours of whole runs are predicted and not scored."
     )
 
 
@@ -155,61 +181,80 @@ def _errors(score: Score) -> list[str]:
     return [
         f"{score.median_frac:.1%}",
         f"{score.p90_frac:.0%}",
+        f"{score.row_median_frac:.1%}",
         f"{score.bias_frac:+.1%}",
-        f"{score.baseline_median_frac:.1%}",
+        "" if score.rank is None else f"{score.rank:.2f}",
+        f"{score.baseline_median_frac:.0%}",
         f"{score.baseline_p90_frac:.0%}",
     ]
 
 
-def _columns(prediction: Prediction, found: Validation) -> dict[str, Any]:
+COLUMNS = (
+    *(
+        "id",
+        "predicted_step_time_s",
+        "p10_step_time_s",
+        "p90_step_time_s",
+        "predicted_tokens_per_s_per_accel",
+    ),
+    *("predicted_tflops_per_accel", "predicted_samples_per_s", "predicted_mem_gb", "predicted_node_power_w"),
+    *("stack_seen", "rule_ids", "reason", "family", "accelerator", "software", "num_devices", "scored"),
+    *("measured_step_time_s", "error_frac", "constant_mfu_step_time_s"),
+)
+"""Of the file of predictions: one line for every row of the table."""
+
+
+def _columns(one: Prediction, found: Validation) -> dict[str, Any]:
     return {
-        "id": prediction.row_id,
-        "family": prediction.family,
-        "accelerator": prediction.accelerator,
-        "software": prediction.software,
-        "stack_seen": prediction.stack_seen,
-        "quality": prediction.quality,
-        "num_devices": prediction.num_devices,
-        "measured_s": prediction.measured_s,
-        "predicted_s": prediction.predicted_s,
-        "error_frac": prediction.ratio - 1.0,
-        "constant_mfu_s": found.baseline[prediction.row_id],
-        "rules": " ".join(prediction.rules),
+        "id": one.row_id,
+        "predicted_step_time_s": one.predicted_s,
+        "p10_step_time_s": one.low_s,
+        "p90_step_time_s": one.high_s,
+        "predicted_tokens_per_s_per_accel": one.tokens_per_s,
+        "predicted_tflops_per_accel": one.tflop_per_s,
+        "predicted_samples_per_s": one.samples_per_s,
+        "predicted_mem_gb": one.memory_gb,
+        "predicted_node_power_w": one.node_power_w,
+        "stack_seen": one.stack_seen,
+        "rule_ids": " ".join(one.rules),
+        "reason": "",
+        "family": one.family,
+        "accelerator": one.accelerator,
+        "software": one.software,
+        "num_devices": int(one.num_devices),
+        "scored": one.is_evidence,
+        "measured_step_time_s": one.measured_s,
+        "error_frac": one.ratio - 1.0 if one.measured_s else None,
+        "constant_mfu_step_time_s": found.baseline.get(one.row_id),
     }
 
 
+def _rows(found: Validation) -> list[dict[str, Any]]:
+    """One for every row of the table, those that cannot be expressed with the reason alone."""
+    rows = [_columns(one, found) for one in found.predictions]
+    return rows + [{"id": one.row_id, "reason": one.reason} for one in found.skipped]
+
+
 def _as_json(found: Validation) -> dict[str, Any]:
-    names = (
-        "name",
-        "num_rows",
-        "num_families",
-        "median_frac",
-        "p90_frac",
-        "bias_frac",
-        "baseline_median_frac",
-        "baseline_p90_frac",
-    )
     return {
         "coverage_frac": found.coverage_frac,
-        "scores": [{name: getattr(score, name) for name in names} for score in found.scores],
-        "predictions": [_columns(prediction, found) for prediction in found.predictions],
-        "skipped": {skipped.row_id: skipped.reason for skipped in found.skipped},
+        "scores": [{name: getattr(score, name) for name in score.__slots__} for score in found.scores],
+        "predictions": _rows(found),
     }
 
 
 def _write(found: Validation, out: Path) -> None:
-    rows = [_columns(prediction, found) for prediction in found.predictions]
     if out.exists() and not out.is_file():  # a device would be replaced, were that allowed
-        raise OutputError(str(out), "is a folder, a device or a pipe", "name a file with -o")
+        raise OutputError(str(out), "is a folder, a device or a pipe", "name a file with --predictions")
     partial = out.with_name(out.name + ".partial")
     try:
         with partial.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(_rows(found))
         partial.replace(out)
     except OSError as error:
-        raise OutputError(str(out), error.strerror or "cannot be written", "choose another -o") from None
+        raise OutputError(str(out), error.strerror or "cannot be written", "choose another file") from None
     finally:  # Ctrl-C as well
         with suppress(OSError):
             partial.unlink()

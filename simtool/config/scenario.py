@@ -185,6 +185,8 @@ class Software(Strict):
 
     framework: str = "megatron-core"
     """Name of a software profile."""
+    release: str | None = None
+    """One of the releases that the profile tells apart; its releases together if not given."""
 
 
 class Checkpoint(Strict):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 from simtool.config.scenario import Cluster
-from simtool.errors import InputError, Problem
+from simtool.errors import InputError, Problem, did_you_mean
 from simtool.machine.device import device_under_cap
 from simtool.machine.machine import IDLE_FRAC, Machine
 from simtool.machine.network import build_fabric
@@ -15,6 +15,7 @@ from simtool.machine.power import HONOURED_FRAC
 from simtool.profiles.find import ProfileLibrary
 from simtool.profiles.schema import GENERIC_NODE, Accelerator, Node, Software
 from simtool.provenance import Sourced
+from simtool.workload.precision import LOW_PRECISIONS
 
 P = TypeVar("P")
 
@@ -27,6 +28,7 @@ def build_machine(
     attention: str | None,
     power_limit_w: float | None,
     locate: Callable[[str], str],
+    release: str | None = None,
 ) -> Machine:
     """The machine that a scenario's cluster and software describe.
 
@@ -37,9 +39,10 @@ def build_machine(
         attention: ``"flash"`` or ``"unfused"``, the software's own if None.
         power_limit_w: board power to use where the profile states none.
         locate: place in the scenario of a dotted field.
+        release: of the framework, one that its profile tells apart.
 
     Raises:
-        InputError: an unknown profile, a node for another accelerator, a cap outside idle to limit.
+        InputError: an unknown profile or release, a node for another accelerator, a cap outside idle to limit.
     """
     accelerator = located(
         lambda: library.get("accelerator", cluster.accelerator), "cluster.accelerator", locate
@@ -73,18 +76,22 @@ def build_machine(
             f"hold caps below {HONOURED_FRAC:.0%} (an A40 under a third drew more in 62 % of the points measured), "
             "and time and energy there are an extrapolation"
         )
-    ratios = software.attention_ratio
-    ratio = ratios.get(accelerator.architecture, ratios.get("default"))
+    flash = chosen(software.attention_ratio, accelerator.architecture)
     device = device_under_cap(
         accelerator,
-        attention_ratio=float(ratio) if ratio is not None and kernel == "flash" else 1.0,
+        attention_ratio=flash if kernel == "flash" else 1.0,
+        unfused_ratio=or_one(software.unfused_ratio),
+        product_ratio=chosen(software.product_ratio, accelerator.name, accelerator.architecture),
         memory_ratio=float(software.memory_ratio),
         power_limit_w=limit_w,
         idle_w=idle_w,
         power_cap_w=cap_w,
         grouped_ratio=or_one(software.grouped_ratio),
         convolution_ratio=or_one(software.convolution_ratio),
-        low_precision_ratio={name: float(value) for name, value in software.low_precision_ratio.items()},
+        low_precision_ratio={
+            low: chosen(software.low_precision_ratio, f"{low} on {accelerator.architecture}", low)
+            for low in LOW_PRECISIONS
+        },
     )
     bandwidth = cluster.network_bandwidth_per_node
     fabric = build_fabric(
@@ -109,8 +116,25 @@ def build_machine(
         fabric=fabric,
         power_limit_w=limit_w,
         power_cap_w=cap_w,
+        release_ratio=_release_ratio(software, release, locate),
         notes=tuple(notes),
     )
+
+
+def _release_ratio(software: Software, release: str | None, locate: Callable[[str], str]) -> float:
+    if release is None:
+        return 1.0
+    if release not in software.release_ratio:
+        known = software.release_ratio
+        found = f"found {release}, which {software.name} does not tell apart"
+        hint = did_you_mean(release, known) if known else "leave release out"
+        raise InputError(Problem(locate("software.release"), "software.release", found, "", hint))
+    return float(software.release_ratio[release])
+
+
+def chosen(ratios: Mapping[str, Sourced], *names: str) -> float:
+    """The ratio of the first name that is listed, else the default's, else 1."""
+    return next((float(ratios[name]) for name in (*names, "default") if name in ratios), 1.0)
 
 
 def or_one(number: Sourced | None) -> float:

@@ -27,6 +27,10 @@ class Device:
     accelerator: Accelerator
     attention_ratio: float
     """Attention time of the framework's kernel over the accelerator's curve."""
+    product_ratio: float = 1.0
+    """Time of matrix products under the framework over the accelerator's curve."""
+    unfused_ratio: float = 1.0
+    """Time of attention that writes its score matrix, over the count."""
     memory_ratio: float
     """Memory-bound time of the framework over the plain count."""
     clock: float = 1.0
@@ -98,7 +102,7 @@ class Device:
                 num_keys=_keys(op, 1.0),
                 backward=backward,
             )
-            return {MEMORY: seconds}
+            return {MEMORY: self.unfused_ratio * seconds}
         raise ValueError(f"{op.name}: {op.kind} is not device work")
 
     def _product_time_s(self, op: Op, peak: float, bandwidth: float) -> Number:
@@ -115,7 +119,11 @@ class Device:
             batch=op.batch,
             moved_bytes=None if op.kind is Kind.GEMM else op.bytes,
         )
-        ratio = float(efficiency.training_ratio) * self.low_precision_ratio.get(op.dtype, 1.0)
+        ratio = (
+            self.product_ratio
+            * float(efficiency.training_ratio)
+            * self.low_precision_ratio.get(op.dtype, 1.0)
+        )
         if op.phase is Phase.BACKWARD_WEIGHT:
             ratio *= float(efficiency.gemm.weight_gradient_ratio)
         if op.kind is Kind.GROUPED_GEMM:
@@ -135,6 +143,8 @@ def device_under_cap(
     *,
     attention_ratio: float,
     memory_ratio: float,
+    product_ratio: float = 1.0,
+    unfused_ratio: float = 1.0,
     power_limit_w: float | None,
     idle_w: float,
     power_cap_w: float | None,
@@ -152,6 +162,8 @@ def device_under_cap(
         accelerator=accelerator,
         attention_ratio=attention_ratio,
         memory_ratio=memory_ratio,
+        product_ratio=product_ratio,
+        unfused_ratio=unfused_ratio,
         clock=clock,
         grouped_ratio=grouped_ratio,
         convolution_ratio=convolution_ratio,

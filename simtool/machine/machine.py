@@ -45,6 +45,8 @@ class Machine:
     power_limit_w: float | None
     """Sustained board power; None where nobody states or assumes one."""
     power_cap_w: float | None
+    release_ratio: float = 1.0
+    """Step time of the software's release over that of its releases together."""
     notes: tuple[str, ...] = ()
 
     @property

@@ -149,7 +149,8 @@ class Accelerator(Profile):
     """Streaming multiprocessors, compute units or cores."""
     peak: Annotated[dict[str, FlopPerSecond], Field(min_length=1)]
     """Dense rates by dtype: of the matrix units for tf32, bf16, fp16, fp8, fp4 and int8, of the ordinary
-    units for fp32, of the faster ones for fp64. An integer operation counts as one FLOP."""
+    units for fp32 unless the matrix units take it, of the faster ones for fp64. An integer operation counts as
+    one FLOP."""
     fastest: dict[str, FlopPerSecond] = Field(default_factory=dict)
     """Best rate that anybody measured over many matrix shapes, by dtype."""
     memory: Memory
@@ -313,6 +314,16 @@ class Software(Profile):
     attention: Literal["flash", "unfused"]
     attention_ratio: dict[str, Ratio]
     """Flash-attention time over the accelerator's curve, by architecture, ``default`` otherwise."""
+    product_ratio: dict[str, Ratio] = Field(default_factory=dict)
+    """Time of matrix products over the accelerator's curve, by accelerator, else by architecture, ``default``
+    otherwise; 1 if not given."""
+    unfused_ratio: Ratio | None = None
+    """Time of attention that writes its score matrix, over the count; 1 if not given."""
+    release_ratio: dict[str, Ratio] = Field(default_factory=dict)
+    """Step time of a release over that of the releases together; 1 for one that is not listed."""
+    recipe_ratio: dict[str, Ratio] = Field(default_factory=dict)
+    """Step time of a model over what its operations take, by preset, where the framework has a recipe of its own for
+    it (graphs, fusions, overlap); 1 for one that is not listed."""
     ep_exposed: Fraction | None = None
     """Share of the exchange of tokens between experts of one domain that stays visible; all if not given."""
     ep_exposed_across: Fraction | None = None
@@ -326,7 +337,8 @@ class Software(Profile):
     grouped_ratio: Ratio | None = None
     """Time of the experts' grouped products over that of plain ones of the same rows; 1 if not given."""
     low_precision_ratio: dict[str, Ratio] = Field(default_factory=dict)
-    """Time of linear layers in fp8, mxfp8 or nvfp4 over the accelerator's curve at that rate; 1 if not given."""
+    """Time of linear layers in fp8, mxfp8 or nvfp4 over the accelerator's curve at that rate, by format and, as
+    ``fp8 on hopper``, by architecture; 1 if not given."""
     convolution_ratio: Ratio | None = None
     """Time of convolutions over matrix products of the same size; 1 if not given."""
     seen: Names = ()

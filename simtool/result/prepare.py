@@ -121,6 +121,7 @@ def prepare(
         attention=scenario.workload.attention,
         power_limit_w=_assumed_power(scenario, assumed_power),
         locate=loaded.locate,
+        release=scenario.software.release,
     )
     notes += machine.notes
     job = Job(
@@ -129,6 +130,7 @@ def prepare(
         precision=scenario.workload.precision,
         recompute=scenario.workload.recompute,
         attention=scenario.workload.attention or machine.software.attention,
+        preset=scenario.workload.model if isinstance(scenario.workload.model, str) else "",
     )
     machine.device.peak_flop_per_s(job.precision)
     effect = _effect(loaded, library) if with_method else None

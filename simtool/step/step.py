@@ -38,6 +38,8 @@ class Job:
     attention: str
     recompute_frac: float = 1.0
     """Share of the layers that recompute."""
+    preset: str = ""
+    """Name of the model, by which a framework's own recipe is found; empty for a model of no name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,8 @@ def estimate_step(
         gradient_frac=1.0 if method is None else method.effect.communication_frac,
         num_nodes=layouts.num_devices / machine.accelerators_per_node,
     )
+    pace = machine.release_ratio * or_one(machine.software.recipe_ratio.get(job.preset))
+    seconds = {part: pace * value for part, value in seconds.items()}
     tokens = layouts.global_batch * job.seq_len
     model_flop = tokens * job.model.model_flop_per_token(job.seq_len)
     return StepEstimate(

@@ -24,6 +24,7 @@ from simtool.validate.stacks import (
     MEGATRON_LIKE,
     accelerator_of,
     attention_of,
+    network_of,
     node_bandwidth_of,
     offloads_optimizer,
     precision_of,
@@ -113,11 +114,11 @@ def _express(filled: Filled, library: ProfileLibrary) -> Case | Skipped:
     if model is None:
         return Skipped(row["id"], f"shape of {filled.text('model') or 'the model'} not stated"[:80])
     num_devices = filled.number("n_accel", "R-devices", END_TO_END_DEVICES)
-    seq_len = filled.number("seq_len", "R-seq", 2048.0)
+    seq_len = filled.number("seq_len", "R-seq", 8192.0)
     if not num_devices or not seq_len or num_devices != int(num_devices) or seq_len != int(seq_len):
         return Skipped(row["id"], "no whole number of accelerators or tokens in a sequence")
     precision = precision_of(filled)
-    machine = _machine(library, name, software, node_bandwidth_of(row), int(num_devices))
+    machine = _machine(library, name, software, network_of(row), node_bandwidth_of(row), int(num_devices))
     machine.device.peak_flop_per_s(precision)
     job = Job(
         model=model,
@@ -287,7 +288,12 @@ def _memory(job: Job, layouts: Layouts, machine: Machine) -> MemoryEstimate:
 
 @cache
 def _machine(
-    library: ProfileLibrary, accelerator: str, software: str, node_bandwidth: float | None, num_devices: int
+    library: ProfileLibrary,
+    accelerator: str,
+    software: str,
+    network: str | None,
+    node_bandwidth: float | None,
+    num_devices: int,
 ) -> Machine:
     written = (
         None
@@ -297,6 +303,7 @@ def _machine(
     per_node = library.get("node", library.get("accelerator", accelerator).node).num_accelerators
     cluster = Cluster(
         accelerator=accelerator,
+        network=network,
         num_nodes=max(1, num_devices // per_node),
         network_bandwidth_per_node=written,
     )

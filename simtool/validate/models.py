@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from simtool.profiles.find import ProfileLibrary
-from simtool.units import GIGA
+from simtool.units import GIGA, TERA
 from simtool.validate.table import Filled
 from simtool.workload.encoder import Encoder
 from simtool.workload.families import FAMILIES
@@ -109,12 +109,22 @@ def _columns(filled: Filled) -> dict[str, Any] | None:
 
 
 def _of_size(filled: Filled, name: str) -> dict[str, Any] | None:
-    """R-size: 12 x layers x width^2 weights, width 128 x layers."""
+    """R-size: 12 x layers x width^2 weights, width 128 x layers; R-work: as many as the stated work of a token needs.
+
+    The work is what the source counts per token (its FLOP/s over its tokens per second), a fact of the model and
+    not of the speed; it tells a model whose name counts idle experts too.
+    """
+    if filled.text("moe") == "True":
+        return None
     stated = filled.number("params_b")
+    rate, throughput = filled.number("tflops_per_accel"), filled.number("tokens_per_s_per_accel")
+    written = re.search(r"(\d+(?:\.\d+)?)b\b", name)
+    if not stated and rate and throughput and written:
+        filled.rules.append("R-work")
+        stated = rate * TERA / throughput / 6.0 / GIGA
+    if not stated and written:
+        stated = float(written[1])
     if not stated:
-        written = re.search(r"(\d+(?:\.\d+)?)b\b", name)
-        stated = float(written[1]) if written else None
-    if not stated or filled.text("moe") == "True":
         return None
     filled.rules.append("R-size")
     width = ASPECT * max(1, round((ASPECT * stated * GIGA / 12.0) ** (1.0 / 3.0) / ASPECT))

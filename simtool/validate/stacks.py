@@ -213,6 +213,28 @@ def offloads_optimizer(row: Row) -> bool:
     return "offload" in (row.get("zero_stage") or "").lower() + (row.get("task") or "").lower()
 
 
+NETWORKS = (
+    (r"EFA 3200", "efa-v2"),
+    (r"EFA", "efa-v1"),
+    (r"TCPX", "gcp-tcpx"),
+    (r"RoCE|RDMA", "roce-400"),
+    (r"NDR|ConnectX-7", "ib-ndr"),
+    (r"HDR", "ib-hdr"),
+    (r"OmniPath|EDR", "ib-edr"),
+)
+"""Network profile by a word of the interconnect column, first match."""
+
+
+def network_of(row: Row) -> str | None:
+    """Profile of the cluster network where the interconnect column names one.
+
+    >>> network_of({"interconnect": "NVLink4 + EFA 3200 Gbps (HF hopper cluster)"})
+    'efa-v2'
+    """
+    written = row.get("interconnect") or ""
+    return next((profile for word, profile in NETWORKS if re.search(word, written)), None)
+
+
 def node_bandwidth_of(row: Row) -> float | None:
     """Network bandwidth of a node in byte/s where the interconnect column states one.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,16 @@ Row = dict[str, str]
 SHIPPED = Path(__file__).parent / "data" / "llm_training.csv.gz"
 """The rows of the public table of language models, sweeps of one cluster included; see NOTICE."""
 
-NEEDED = ("id", "family", "quality", "moe", "task", "accelerator", "precision", "n_accel", "tp")
+NEEDED = ("id", "accelerator", "n_accel")
+"""Columns without which a table is no table of runs."""
+KNOWN = (
+    *("family", "quality", "source", "source_kind", "task", "model", "params_b", "moe", "experts", "top_k"),
+    *("layers", "hidden", "ffn_hidden", "heads", "kv_heads", "vocab", "seq_len", "precision"),
+    *("tp", "pp", "vpp", "dp", "cp", "ep", "zero_stage", "micro_batch", "global_batch", "recompute"),
+    *("attention_impl", "framework", "interconnect", "flops_convention"),
+    *("tokens_per_s_per_accel", "step_time_s", "tflops_per_accel", "mfu", "mem_gb"),
+)
+"""Columns that are read where they are there; others are left alone."""
 MAX_TABLE_BYTES = 200_000_000
 """Unpacked; a table of this many rows is another file than meant."""
 
@@ -70,19 +80,16 @@ def read_rows(path: Path) -> list[Row]:
         if path.exists() and not path.is_file():
             found = "found a folder, a device or a pipe"
             raise InputError(Problem(str(path), "", found, "", "give a CSV of results"))
-        opened = (
-            gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8-sig", newline="")
-        )
-        with opened as file:
-            text = file.read(MAX_TABLE_BYTES + 1)
-        rows = list(csv.DictReader(text.splitlines(keepends=True)))
+        with path.open("rb") as raw:
+            packed = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+            data = packed.read(MAX_TABLE_BYTES + 1)
+        text = data.decode("utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
         raise InputError(
             Problem(str(path), "", f"cannot be read: {error}", "", "give a CSV of results")
         ) from None
-    if len(text) > MAX_TABLE_BYTES:
+    if len(data) > MAX_TABLE_BYTES:
         found = f"found more than {MAX_TABLE_BYTES // 1_000_000} MB"
         raise InputError(Problem(str(path), "", found, "", "give a table of results, or cut it"))
     if not rows:
@@ -93,7 +100,8 @@ def read_rows(path: Path) -> list[Row]:
             Problem(str(path), missing[0], "column is missing", allowed, "add it, blank if unknown")
         )
     _refuse_broken(rows, path)
-    return rows
+    blank = dict.fromkeys(KNOWN, "")
+    return [blank | {name: value or "" for name, value in row.items()} for row in rows]
 
 
 def _refuse_broken(rows: list[Row], path: Path) -> None:

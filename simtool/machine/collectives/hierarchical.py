@@ -22,8 +22,13 @@ class Hierarchical:
     """
 
     def applies(self, kind: str, group: Group, fabric: Fabric) -> Mask:
-        """All-reduce of a group with several ranks in each of several domains."""
-        return spans(group) & np.asarray(np.asarray(group.per_domain) > 1) & np.bool_(kind == "all_reduce")
+        """All-reduce of a group with several ranks in each of several domains that can reduce in their switches.
+
+        NCCL does so (NVLSTree) where the switches of a domain add up; elsewhere it has rings and trees over all
+        ranks.
+        """
+        able = np.bool_(kind == "all_reduce" and fabric.scale_up.in_switch_gain is not None)
+        return spans(group) & np.asarray(np.asarray(group.per_domain) > 1) & able
 
     def time_s(self, kind: str, size_bytes: Number, group: Group, fabric: Fabric) -> Number:
         """Sum of the three, the middle one by ring or tree."""

@@ -7,8 +7,8 @@ was never seen takes what all share. Widths are judgement, stated here; nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -28,6 +28,8 @@ class Level:
     label: Label
     width: float
     """Standard deviation of the departures on the scale of the link."""
+    expected: Mapping[str, float] = field(default_factory=dict)
+    """By group, the constant's value where something beside these rows tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,15 @@ class Constant:
     @property
     def start(self) -> float:
         """The prior on the scale of the link."""
-        return float(np.log(self.prior) if self.link == "log" else np.log(self.prior / (1.0 - self.prior)))
+        return self._linked(self.prior)
+
+    def _linked(self, value: float) -> float:
+        return float(np.log(value) if self.link == "log" else np.log(value / (1.0 - value)))
+
+    def expected(self, case: Case) -> float:
+        """What is expected for a case before the fit, on the scale of the link."""
+        known = (level.expected.get(level.label(case)) for level in self.levels)
+        return next((self._linked(value) for value in known if value is not None), self.start)
 
 
 def software(case: Case) -> str:
@@ -116,6 +126,29 @@ def release_of_experts(case: Case) -> str:
     return release(case) if routed(case) else ""
 
 
+def recipe(case: Case) -> str:
+    """A framework's recipe for a model with experts: what it fuses, captures in graphs and overlaps is its own."""
+    return f"{software(case)} {case.row['model'].lower()}" if routed(case) else ""
+
+
+def tuning(case: Case) -> str:
+    """Fine-tuning under a framework: packed sequences, adapters."""
+    return f"{software(case)} tuning" if "sft" in case.row["task"] or "R-lora" in case.rules else ""
+
+
+FLASH = {
+    "fa2 on hopper": 1.9,
+    "sdpa on hopper": 1.9,
+    "fa2 on ampere": 1.1,
+    "sdpa on ampere": 1.1,
+    "fa3 on hopper": 1.1,
+    "te on hopper": 1.2,
+    "te on blackwell": 0.9,
+    "fa4 on blackwell": 0.9,
+}
+"""The H100's curve was fitted to FlashAttention-3, whose authors measured FlashAttention-2 at half its rate (Shah et
+al. 2024, arXiv 2407.08608, figure 5); PyTorch's own flash kernels are FlashAttention-2."""
+
 CONSTANTS = (
     Constant("launch_floor_s", 1.5e-3, 0.4, levels=(Level(software, 0.4),)),
     Constant("launch_floor_tp_ratio", 0.3, 0.4),
@@ -136,11 +169,13 @@ CONSTANTS = (
         0.05,
         levels=(Level(architecture, 0.15), Level(accelerator, 0.08), Level(stack, 0.06)),
     ),
-    Constant("attention_ratio", 1.2, 0.2, levels=(Level(attention_kernel, 0.4),)),
+    Constant("attention_ratio", 1.2, 0.1, levels=(Level(attention_kernel, 0.3, FLASH),)),
     Constant("unfused_ratio", 1.0, 0.15, levels=(Level(unfused_on, 0.15),)),
     Constant("grouped_ratio", 1.2, 0.2, levels=(Level(experts_of, 0.2),)),
     Constant("low_precision_ratio", 1.1, 0.15, levels=(Level(low_format, 0.2), Level(low_format_on, 0.1))),
     Constant("repeated_frac", 0.5, 0.6, "logit", (Level(software, 0.6),)),
+    Constant("host_optimizer_ratio", 2.0, 0.5),
+    Constant("recipe_ratio", 1.0, 0.0, levels=(Level(recipe, 0.2), Level(tuning, 0.1))),
     Constant("release_ratio", 1.0, 0.0, levels=(Level(release, 0.06), Level(release_of_experts, 0.12))),
 )
 """Everything that is fitted to published steps. Shared priors come from before the fit: see `docs/explanation`."""

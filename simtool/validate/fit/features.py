@@ -61,13 +61,21 @@ class Features:
         """Classes of operations that any of the steps has."""
         return tuple(sorted({key[2] for seconds in self.device.values() for key in seconds.by_part}))
 
-    def step_time_s(self, stack: StackNumbers, ratios: dict[str, Number], repeated: Number = 1.0) -> Floats:
+    def step_time_s(
+        self,
+        stack: StackNumbers,
+        ratios: dict[str, Number],
+        *,
+        repeated: Number = 1.0,
+        host_ratio: Number = 1.0,
+    ) -> Floats:
         """Wall times.
 
         Args:
             stack: its numbers, one for all or one a step.
             ratios: time of a class of operations over the kernel curve, likewise; 1 where it is not named.
             repeated: share of the recomputation that really runs, where it was inferred.
+            host_ratio: time of an optimizer on the host over the count of bytes.
         """
         repeated = np.where(self.is_inferred, repeated, 1.0)
         device = {scope: _scaled(seconds, ratios, repeated) for scope, seconds in self.device.items()}
@@ -82,7 +90,7 @@ class Features:
             gradient_frac=cast("float", self.gradient_frac),
             num_nodes=self.num_nodes,
         )
-        total: Number = self.host_s
+        total: Number = self.host_s * host_ratio
         for seconds in parts.values():
             total = total + seconds
         return np.asarray(total, dtype=np.float64)
@@ -114,7 +122,7 @@ def features_of(cases: Sequence[Case]) -> Features:
         cases=tuple(cases),
         device=_stacked(inputs),
         messages=_messages(inputs),
-        layouts=Layouts(sequence_parallel=True, **layouts),
+        layouts=Layouts(sequence_parallel=True, **layouts),  # type: ignore[arg-type]
         passes=Passes(
             np.array([one.forward for one in passes], float),
             np.array([one.floor_frac for one in passes], float),
@@ -139,6 +147,8 @@ def _neutral_inputs(case: Case) -> StepInputs:
     device = replace(
         machine.device,
         attention_ratio=1.0,
+        product_ratio=1.0,
+        unfused_ratio=1.0,
         memory_ratio=1.0,
         grouped_ratio=1.0,
         convolution_ratio=1.0,

@@ -22,6 +22,8 @@ NOISE = 0.05
 """Scatter of step times that no constant explains: repeats of one configuration differ by 1 to 13 %."""
 SOFT = 0.12
 """Errors above this (in the logarithm) count less than their square."""
+STEP = 1e-5
+"""For derivatives, on the scale of the links."""
 OVERLAP_LIMIT = 0.8
 """Share of computation that messages can hide behind; the data do not tell it from `dp_exposed`."""
 
@@ -53,10 +55,11 @@ class Fitted:
             for unknown, value in zip(self.unknowns, self.values, strict=True)
             if unknown.constant == index
         }
-        shared = one.start + known.get((-1, ""), 0.0)
+        shared = known.get((-1, ""), 0.0)
         return np.array(
             [
-                shared
+                one.expected(case)
+                + shared
                 + sum(known.get((place, level.label(case)), 0.0) for place, level in enumerate(one.levels))
                 for case in cases
             ]
@@ -70,8 +73,8 @@ def unknowns_of(cases: Sequence[Case]) -> tuple[Unknown, ...]:
         if one.width > 0.0:
             found.append(Unknown(index, -1, "", one.width))
         for place, level in enumerate(one.levels):
-            for group in sorted({level.label(case) for case in cases} - {""}):
-                found.append(Unknown(index, place, group, level.width))
+            groups = sorted({level.label(case) for case in cases} - {""})
+            found += [Unknown(index, place, group, level.width) for group in groups]
     return tuple(found)
 
 
@@ -81,6 +84,7 @@ class Model:
     def __init__(self, features: Features, unknowns: Sequence[Unknown]) -> None:
         self.features, self.unknowns = features, tuple(unknowns)
         cases = features.cases
+        self._starts = [np.array([one.expected(case) for case in features.cases]) for one in CONSTANTS]
         self._maps: list[Floats] = []
         """By constant: one row a case, one column an unknown, 1 where it adds."""
         for index, one in enumerate(CONSTANTS):
@@ -90,13 +94,26 @@ class Model:
                     rows[:, column] = _members(one, unknown, cases)
             self._maps.append(rows)
 
-    def step_time_s(self, values: Floats) -> Floats:
-        """Step times [s]."""
+    def step_time_s(self, values: Floats, shifted: int | None = None) -> Floats:
+        """Step times [s]; with one constant shifted by `STEP` in every case."""
         links = {
-            one.name: one.natural(one.start + rows @ values)
-            for one, rows in zip(CONSTANTS, self._maps, strict=True)
+            one.name: one.natural(start + rows @ values + (STEP if index == shifted else 0.0))
+            for index, (one, start, rows) in enumerate(zip(CONSTANTS, self._starts, self._maps, strict=True))
         }
         return predict(self.features, links)
+
+    def slopes(self, values: Floats) -> Floats:
+        """Derivative of the logarithm of each step time by each unknown.
+
+        A case's time depends on its own constants alone, so that one evaluation a constant, not one an unknown,
+        gives them all.
+        """
+        here = np.log(self.step_time_s(values))
+        found = np.zeros((len(self.features.cases), len(self.unknowns)))
+        for index, rows in enumerate(self._maps):
+            slope = (np.log(self.step_time_s(values, index)) - here) / STEP
+            found += slope[:, None] * rows
+        return found
 
 
 def predict(features: Features, constants: dict[str, Number]) -> Floats:
@@ -118,9 +135,10 @@ def predict(features: Features, constants: dict[str, Number]) -> Floats:
     for low in LOW_PRECISIONS:
         ratios[f"{Kind.GEMM.value} {low}"] = product * constants["low_precision_ratio"]
         ratios[f"{Kind.GROUPED_GEMM.value} {low}"] = grouped * constants["low_precision_ratio"]
-    return np.asarray(
-        features.step_time_s(stack, ratios, constants["repeated_frac"]) * constants["release_ratio"]
+    seconds = features.step_time_s(
+        stack, ratios, repeated=constants["repeated_frac"], host_ratio=constants["host_optimizer_ratio"]
     )
+    return np.asarray(seconds * constants["recipe_ratio"] * constants["release_ratio"])
 
 
 def _members(one: Constant, unknown: Unknown, cases: Sequence[Case]) -> Floats:
@@ -128,6 +146,12 @@ def _members(one: Constant, unknown: Unknown, cases: Sequence[Case]) -> Floats:
         return np.ones(len(cases))
     label = one.levels[unknown.level].label
     return np.array([float(label(case) == unknown.group) for case in cases])
+
+
+def _softened(error: Floats) -> Floats:
+    """Errors whose squares grow like the errors themselves above `SOFT`."""
+    soft: Floats = np.sign(error) * SOFT * np.sqrt(2.0 * (np.sqrt(1.0 + (error / SOFT) ** 2) - 1.0))
+    return soft
 
 
 def fit(features: Features) -> Fitted:
@@ -142,10 +166,18 @@ def fit(features: Features) -> Fitted:
 
     def residuals(scaled: Floats) -> Floats:
         error = np.log(model.step_time_s(scaled * widths)) - measured
-        soft = np.sign(error) * SOFT * np.sqrt(2.0 * (np.sqrt(1.0 + (error / SOFT) ** 2) - 1.0))
-        return np.concatenate([weight * soft, scaled])
+        return np.concatenate([weight * _softened(error), scaled])
 
-    found = least_squares(residuals, np.zeros(len(unknowns)), method="trf", x_scale=1.0, ftol=1e-5, xtol=1e-5)
+    def jacobian(scaled: Floats) -> Floats:
+        values = scaled * widths
+        error = np.log(model.step_time_s(values)) - measured
+        slope = (_softened(error + STEP) - _softened(error - STEP)) / (2.0 * STEP)
+        data = (weight * slope)[:, None] * model.slopes(values) * widths
+        return np.concatenate([data, np.eye(len(scaled))])
+
+    found = least_squares(
+        residuals, np.zeros(len(unknowns)), jacobian, method="trf", tr_solver="lsmr", ftol=1e-6, xtol=1e-6
+    )
     precision = found.jac.T @ found.jac
     covariance = np.linalg.inv(precision) * np.outer(widths, widths)
     return Fitted(unknowns=unknowns, values=found.x * widths, covariance=covariance)
