@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ BoolArray = NDArray[np.bool_]
 
 FOLDER = Path("data") / "power" / "zeus"
 PREFIX = "summary_power_"
+MIN_NETWORKS = 2
+"""One to fit to and one to predict."""
 UNBOUND = 1.6
 """A cap this many times the uncapped power changes nothing: what differs there is noise."""
 SOFT_FRAC = 0.04
@@ -77,6 +80,16 @@ class Points:
         return self.time * self.drawn / self.power
 
 
+FIGURES = {
+    "cap law": "",
+    "power law": "power_law_",
+    "cap law, board left out": "board_left_out_",
+    "power law, board left out": "power_law_board_left_out_",
+    "noise, caps that do not bind": "noise_",
+}
+"""Scores that are figures too, and how their names begin."""
+
+
 class Errors(NamedTuple):
     """Mean absolute errors, as fractions."""
 
@@ -100,6 +113,9 @@ def read_points(reference: Path) -> Points:
         boards.append(path.stem.removeprefix(PREFIX))
         texts = ("dataset", "network", "batch_size", "optimizer")
         rows = read_power_table(path, texts=texts, numbers=("power_limit", "time_per_epoch", "average_power"))
+        if min(min(row.number.values()) for row in rows) <= 0.0:
+            found = "holds a time or a power of zero or less"
+            raise InputError(Problem(str(path), "", found, "all are above 0", "mend the rows"))
         limit_w = max(row.number["power_limit"] for row in rows)
         curves: dict[tuple[str, ...], list[tuple[float, float, float]]] = {}
         for row in rows:
@@ -113,6 +129,9 @@ def read_points(reference: Path) -> Points:
                     (place, key[1], power_w / limit_w, cap / limit_w, took / time, drew / limit_w)
                     for cap, took, drew in capped
                 ]
+    if len({column[1] for column in columns}) < MIN_NETWORKS:
+        found = "holds fewer than two networks with runs at the limit and below it"
+        raise InputError(Problem(str(reference / FOLDER), "", found, "", "give Zeus' traces"))
     board, workload, power, cap, times, drawn = (np.array(column) for column in zip(*columns, strict=True))
     return Points(
         boards=tuple(boards), board=board, workload=workload, power=power, cap=cap, time=times, drawn=drawn
@@ -216,28 +235,31 @@ def power_caps(reference: Path, library: ProfileLibrary) -> Outcome:
     del library  # fitted in the folds: the shipped numbers have seen these workloads
     points = read_points(reference)
     unbound = points.cap > UNBOUND * points.power
-    noise = errors(points.where(unbound), nothing_changes(points.where(unbound)))
     by_workload = {
         "cap law": held_out(points, fit_law, points.workload),
         "power law": held_out(points, fit_power_law, points.workload),
         "time as power / cap": proportional(points),
         "no effect": nothing_changes(points),
     }
-    by_board = {
-        "cap law, board left out": held_out(points, lambda part: fit_law(part, pooled=True), points.board),
-        "power law, board left out": held_out(
-            points, lambda part: fit_power_law(part, pooled=True), points.board
-        ),
-    }
-    scores = {name: errors(points, found) for name, found in {**by_workload, **by_board}.items()}
-    scores |= {
-        f"cap law, {board}": errors(points.where(here), tuple(part[here] for part in by_workload["cap law"]))
-        for place, board in enumerate(points.boards)
-        for here in [points.board == place]
-    }
-    scores["noise, caps that do not bind"] = noise
-    ours, simple = scores["cap law"], scores["power law"]
-    other, other_simple = (scores[name] for name in by_board)
+    scores = {name: errors(points, found) for name, found in by_workload.items()}
+    if len(points.boards) > 1:
+        laws = {"cap law": fit_law, "power law": fit_power_law}
+        for name, fit in laws.items():
+            found = held_out(points, partial(fit, pooled=True), points.board)
+            scores[f"{name}, board left out"] = errors(points, found)
+    for place, board in enumerate(points.boards):
+        here = points.board == place
+        time, drawn = by_workload["cap law"]
+        scores[f"cap law, {board}"] = errors(points.where(here), (time[here], drawn[here]))
+    if unbound.any():
+        alone = points.where(unbound)
+        scores["noise, caps that do not bind"] = errors(alone, nothing_changes(alone))
+    figures = {"num_rows": float(len(points.time))}
+    for name, start in FIGURES.items():
+        if name in scores:
+            figures |= {
+                f"{start}{part}_error_mean_frac": value for part, value in scores[name]._asdict().items()
+            }
     return Outcome(
         title=(
             f"Zeus: time and energy of {len(points.time)} capped training runs from their uncapped time and "
@@ -245,20 +267,7 @@ def power_caps(reference: Path, library: ProfileLibrary) -> Outcome:
         ),
         columns=("", "time", "power", "energy"),
         rows=tuple((name, *(f"{part:.1%}" for part in score)) for name, score in scores.items()),
-        figures={
-            "num_rows": float(len(points.time)),
-            "time_error_mean_frac": ours.time,
-            "power_error_mean_frac": ours.power,
-            "energy_error_mean_frac": ours.energy,
-            "power_law_time_error_mean_frac": simple.time,
-            "power_law_energy_error_mean_frac": simple.energy,
-            "board_left_out_time_error_mean_frac": other.time,
-            "board_left_out_energy_error_mean_frac": other.energy,
-            "power_law_board_left_out_time_error_mean_frac": other_simple.time,
-            "power_law_board_left_out_energy_error_mean_frac": other_simple.energy,
-            "noise_time_mean_frac": noise.time,
-            "noise_energy_mean_frac": noise.energy,
-        },
+        figures=figures,
         notes=(
             (
                 "Given: uncapped time and power of the workload, and the cap. Fitted on the other networks of the "
