@@ -126,7 +126,9 @@ def power_section(
         family: section ``power`` of the family, which holds where this one says nothing.
         source: that every measured number names.
     """
-    section = {key: alike[key] for key in ("idle", "limit", "by_phase", "cap_exponent") if key in alike}
+    section = {
+        key: alike[key] for key in ("idle", "limit", "by_phase", "cap_exponent", "cap") if key in alike
+    }
     if told.idle_w is not None:
         section["idle"] = quantity(
             told.idle_w, "W", "measured", f"no context on the device, {source}", SENSOR_SPREAD

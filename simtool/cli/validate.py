@@ -111,17 +111,17 @@ def validate(
         raise InputError(
             Problem("", "--by", f"found {by!r}", f"allowed: {', '.join(BY)}", did_you_mean(by, BY))
         )
-    found = validate_table(inputs.library(profiles), table or SHIPPED, by)
+    result = validate_table(inputs.library(profiles), table or SHIPPED, by)
     if out is not None:
-        _write(found, out)
+        _write(result, out)
     if plot is not None:
         from simtool.report.figures.validation import draw_validation
 
-        written = draw_validation(found, plot)
+        written = draw_validation(result, plot)
     if as_json:
-        console.say_json(_as_json(found))
+        console.say_json(_as_json(result))
         return
-    _show(found, by)
+    _show(result, by)
     for path in [*([] if out is None else [out]), *([] if plot is None else written)]:
         console.line(str(path))
 
@@ -171,7 +171,7 @@ def _show(found: Validation, by: str) -> None:
     console.say(
         "median, p90: |log(predicted/measured)| as a percentage, averaged inside a family first; rows: median over "
         "rows; bias above 0: predicted too slow; rank: median rank correlation inside sweeps. No row is predicted with "
-        "constants that saw its family: they are fitted five times, each time without a fifth of the families. base and "
+        "constants that saw its family: they are fitted five times, each time without a fifth of the families. base, and "
         "the p90 beside it: one constant MFU per accelerator and precision, fitted on the same rows. Rows of low "
         "quality, recalled ones and accelerator-hours of whole runs are predicted and not scored."
     )

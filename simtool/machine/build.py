@@ -76,6 +76,11 @@ def build_machine(
             f"hold caps below {HONOURED_FRAC:.0%} (an A40 under a third drew more in 62 % of the points measured), "
             "and time and energy there are an extrapolation"
         )
+    if cap_w is not None and accelerator.power.cap is None:
+        notes.append(
+            f"{accelerator.name} states no answer to a power cap: static power is taken to be the idle power, "
+            "and the voltage to fall with the clock at any cap"
+        )
     flash = chosen(software.attention_ratio, accelerator.architecture)
     device = device_under_cap(
         accelerator,

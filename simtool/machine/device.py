@@ -11,7 +11,7 @@ from simtool.errors import InputError, Problem
 from simtool.machine.attention import attention_time_s, unfused_attention_time_s
 from simtool.machine.gemm import gemm_time_s
 from simtool.machine.memory_bound import memory_time_s
-from simtool.machine.power import clock_under_cap
+from simtool.machine.power import CapLaw, cap_law, memory_slowdown, op_clocks
 from simtool.profiles.schema import Accelerator
 from simtool.stepgraph import PRODUCTS, Kind, Number, Op, Phase
 from simtool.workload.precision import BYTES_PER_ELEMENT, PEAK_RATE
@@ -34,7 +34,11 @@ class Device:
     memory_ratio: float
     """Memory-bound time of the framework over the plain count."""
     clock: float = 1.0
-    """Relative clock of compute-bound work under the power cap."""
+    """Relative clock of compute-bound operations under the power cap."""
+    memory_clock: float = 1.0
+    """The same of memory-bound ones."""
+    cap_law: CapLaw | None = None
+    """By which a power cap set both clocks; None without a cap."""
     grouped_ratio: float = 1.0
     """Time of experts' grouped products over plain ones."""
     convolution_ratio: float = 1.0
@@ -68,10 +72,11 @@ class Device:
         bandwidth = float(accelerator.memory.bandwidth)
         if op.kind is Kind.MEMORY:
             seconds = memory_time_s(op.bytes, bandwidth_bytes_per_s=bandwidth, curve=efficiency.memory)
-            return {MEMORY: self.memory_ratio * seconds}
-        peak = self.peak_flop_per_s(op.dtype)
+            return {MEMORY: self.memory_ratio * seconds * memory_slowdown(self.memory_clock)}
+        # The clock scales what an operation computes, not what it moves: near the ridge it costs less.
+        peak = self.peak_flop_per_s(op.dtype) * self.clock
         if op.kind in PRODUCTS:
-            return {COMPUTE: self._product_time_s(op, peak, bandwidth) / self.clock}
+            return {COMPUTE: self._product_time_s(op, peak, bandwidth)}
         backward = op.phase is not Phase.FORWARD
         if op.kind is Kind.ATTENTION:
             seconds = attention_time_s(
@@ -87,7 +92,7 @@ class Device:
                 num_keys=_keys(op, 0.5),
                 backward=backward,
             )
-            return {COMPUTE: self.attention_ratio * seconds / self.clock}
+            return {COMPUTE: self.attention_ratio * seconds}
         if op.kind is Kind.UNFUSED_ATTENTION:
             # Passes over the score matrix dominate, so its power and its answer to a cap are memory's.
             seconds = unfused_attention_time_s(
@@ -95,14 +100,14 @@ class Device:
                 1.0,
                 op.m,
                 op.n,
-                peak_flop_per_s=peak,
+                peak_flop_per_s=self.peak_flop_per_s(op.dtype),
                 bandwidth_bytes_per_s=bandwidth,
                 element_bytes=BYTES_PER_ELEMENT[op.dtype],
                 memory=efficiency.memory,
                 num_keys=_keys(op, 1.0),
                 backward=backward,
             )
-            return {MEMORY: self.unfused_ratio * seconds}
+            return {MEMORY: self.unfused_ratio * seconds * memory_slowdown(self.memory_clock)}
         raise ValueError(f"{op.name}: {op.kind} is not device work")
 
     def _product_time_s(self, op: Op, peak: float, bandwidth: float) -> Number:
@@ -152,12 +157,29 @@ def device_under_cap(
     convolution_ratio: float = 1.0,
     low_precision_ratio: Mapping[str, float] | None = None,
 ) -> Device:
-    """The device with its clock lowered as far as the cap demands of compute-bound work."""
-    clock = 1.0
+    """The device with its clocks lowered as far as the cap demands of either kind of operation.
+
+    Args:
+        accelerator: the board.
+        attention_ratio: as in `Device`.
+        memory_ratio: as in `Device`.
+        power_limit_w: sustained board power without a cap [W].
+        idle_w: idle power [W], static where the profile states no answer to a cap.
+        power_cap_w: the cap [W]; None for no cap.
+        grouped_ratio: as in `Device`.
+        convolution_ratio: as in `Device`.
+        low_precision_ratio: as in `Device`.
+    """
+    clock, memory_clock, law = 1.0, 1.0, None
     if power_cap_w is not None and power_limit_w is not None:
-        full = power_limit_w * float(accelerator.power.by_phase.compute)
-        exponent = float(accelerator.power.cap_exponent)
-        clock = float(np.asarray(clock_under_cap(full, idle_w, power_cap_w, exponent)))
+        law, phase = cap_law(accelerator, idle_frac=idle_w / power_limit_w), accelerator.power.by_phase
+        clock, memory_clock = op_clocks(
+            law,
+            compute_w=power_limit_w * float(phase.compute),
+            memory_w=power_limit_w * float(phase.memory),
+            limit_w=power_limit_w,
+            cap_w=power_cap_w,
+        )
     return Device(
         accelerator=accelerator,
         attention_ratio=attention_ratio,
@@ -165,6 +187,8 @@ def device_under_cap(
         product_ratio=product_ratio,
         unfused_ratio=unfused_ratio,
         clock=clock,
+        memory_clock=memory_clock,
+        cap_law=law,
         grouped_ratio=grouped_ratio,
         convolution_ratio=convolution_ratio,
         low_precision_ratio=low_precision_ratio or {},

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from simtool.machine.device import Device
 from simtool.machine.network import Fabric
-from simtool.machine.power import power_under_cap
+from simtool.machine.power import MEMORY_STATIC, op_power_w
 from simtool.profiles.schema import Accelerator, Network, Node, Software
 from simtool.stepgraph import Number
 
@@ -70,14 +68,24 @@ class Machine:
         return self.power_limit_w is not None
 
     def power_w(self, doing: Doing) -> float:
-        """Board power of one accelerator, under the cap; 0 where no power is known."""
+        """Board power of one accelerator, under the cap; 0 where no power is known.
+
+        A board at its lowest clock may draw more than a deep cap.
+        """
         if self.power_limit_w is None:
             return 0.0
         power = self.accelerator.power
         if doing == "idle":
             return float(power.idle) if power.idle is not None else self.power_limit_w * IDLE_FRAC
         watts = self.power_limit_w * float(getattr(power.by_phase, doing))
-        return float(power_under_cap(watts, self.power_cap_w if self.power_cap_w is not None else np.inf))
+        law, device = self.device.cap_law, self.device
+        if law is None or self.power_cap_w is None:
+            return watts
+        if doing == "compute":
+            return op_power_w(law, watts, clock=device.clock, static_w=float(law.static) * self.power_limit_w)
+        if doing == "memory":
+            return op_power_w(law, watts, clock=device.memory_clock, static_w=MEMORY_STATIC * watts)
+        return min(watts, self.power_cap_w)
 
     def state_power(self, accelerator_w: Number, *, loaded: bool = True) -> StatePower:
         """Power with the host's and the network's share; the network draws the same at any load."""

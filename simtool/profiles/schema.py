@@ -77,6 +77,18 @@ class PowerByPhase(Section):
     """Spinning until another rank is ready."""
 
 
+class CapResponse(Section):
+    """How clock and power answer to a cap; the formulas are those of `machine.power`."""
+
+    static: Ratio
+    """Power that flows at any clock, as a fraction of the limit."""
+    voltage_floor: Fraction
+    """Relative clock below which the voltage no longer falls: from there power is proportional to the clock."""
+    gap: Ratio | None = None
+    """Between the kernels of a workload that does not fill the board, as a fraction of the limit;
+    `PowerByPhase.waiting` if not given."""
+
+
 class Power(Section):
     """Electrical power of one accelerator board."""
 
@@ -86,8 +98,9 @@ class Power(Section):
     """Sustained board limit (TDP, TGP); None where the maker publishes none."""
     by_phase: PowerByPhase
     cap_exponent: Annotated[Sourced, Quantity("", above=0)]
-    """Above idle, power goes with clock^exponent while a cap holds it: 3 where the voltage falls with the
-    clock, 1 at the voltage floor."""
+    """Dynamic power goes with clock^exponent above the voltage floor; 3 where the voltage falls with the clock."""
+    cap: CapResponse | None = None
+    """Answer to a cap; if not given, idle power is static and the voltage has no floor."""
 
     def complaints(self) -> Iterator[Complaint]:
         """Idling at or above the limit, or above what some kind of work draws."""

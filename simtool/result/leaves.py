@@ -142,9 +142,14 @@ def cap_inputs(prepared: Prepared) -> tuple[Input, ...]:
     if cap is None:
         return ()
     accelerator = prepared.machine.accelerator
+    response = accelerator.power.cap
+    stated = (
+        () if response is None else (("static", response.static), ("voltage_floor", response.voltage_floor))
+    )
     return (
         Input("cluster.power_cap", cap),
         Input(f"{accelerator.name} cap_exponent", accelerator.power.cap_exponent),
+        *(Input(f"{accelerator.name} cap.{name}", number) for name, number in stated),
     )
 
 

@@ -75,7 +75,7 @@ def _board_inputs(prepared: Prepared, state: str) -> tuple[Input, ...]:
             Input(f"{name} power, {doing}, of the limit", getattr(profile.by_phase, doing))
             for doing in DOING[state]
         )
-        return (*limits, *shares, *cap_inputs(prepared)[:1])
+        return (*limits, *shares, *cap_inputs(prepared))
     if profile.idle is not None:
         return (Input(f"{name} idle power", profile.idle),)
     usual = "data-centre GPUs idle at 10 to 15 % of their limit"

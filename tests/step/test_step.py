@@ -134,7 +134,8 @@ def test_a_power_cap_lowers_power_and_never_speeds_up(cap_w):
     plain, capped = estimate_step(LLAMA, EIGHT, H100), estimate_step(LLAMA, EIGHT, machine(cap_w=cap_w))
     assert float(capped.step_time_s) >= float(plain.step_time_s)
     assert float(capped.power_peak_w) <= cap_w * (1 + 1e-12)
-    assert float(capped.seconds["optimizer"]) == float(plain.seconds["optimizer"])
+    if cap_w >= 0.6 * 700.0:  # memory-bound work keeps its time until the clock falls far
+        assert float(capped.seconds["optimizer"]) == float(plain.seconds["optimizer"])
     assert float(capped.power["compute"].accelerator_w) <= float(plain.power["compute"].accelerator_w)
 
 
