@@ -35,7 +35,7 @@ def calibrated(reference: Path, library: ProfileLibrary) -> Transfer:
         library: finds the devices' profiles.
     """
     pairs = read_pairs(reference / PAIRS, library)
-    held_out = residuals(list(leave_one_out(pairs, library)))
+    held_out = residuals(list(leave_one_out(pairs, library, with_residuals=False)))
     models = ", ".join(sorted(pair.model for pair in pairs))
     devices = sorted({side.accelerator.name for pair in pairs for side in pair.sides})
     return fitted(pairs, f"{models} on {' and '.join(devices)}: {SOURCE}", held_out)

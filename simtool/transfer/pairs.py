@@ -100,14 +100,22 @@ def fitted(pairs: Sequence[Pair], source: str, residual: Mapping[str, float] | N
     return constants(fit_factors(rows, architectures), residual or {}, source)
 
 
-def leave_one_out(pairs: Sequence[Pair], library: ProfileLibrary) -> Iterator[HeldOut]:
+def leave_one_out(
+    pairs: Sequence[Pair], library: ProfileLibrary, *, with_residuals: bool = True
+) -> Iterator[HeldOut]:
     """Every model projected in both directions, by constants that were fitted to the other models.
 
-    The intervals' residuals come from the other models too, each left out of theirs.
+    Args:
+        pairs: at least two models.
+        library: finds servers and networks.
+        with_residuals: take the intervals' residuals from the other models too, each left out of theirs;
+            assume them otherwise.
     """
     for left_out in pairs:
         others = [pair for pair in pairs if pair.model != left_out.model]
-        errors = residuals(list(leave_one_out(others, library))) if len(others) > 1 else None
+        errors = None
+        if with_residuals and len(others) > 1:
+            errors = residuals(list(leave_one_out(others, library, with_residuals=False)))
         found = fitted(others, f"pairs without {left_out.model}", errors)
         for source, target in permutations(left_out.sides, 2):
             projector = Projector(

@@ -62,7 +62,7 @@ class Projector:
         works = [work_of(op) for op in traced.ops]
         self._check_rates(traced.ops)
         known = [
-            self._known(op, work) if work is not None and self._has_rates(op) else None
+            self._known(op, work) if work is not None and op.duration_s > 0 and self._has_rates(op) else None
             for op, work in zip(traced.ops, works, strict=True)
         ]
         lenders: dict[str, list[ProjectedOp]] = {}
@@ -112,6 +112,8 @@ class Projector:
         if op.variant in HOST_COPIES:
             return self._host_copy(op)
         part = model_class(op.kind)
+        if op.duration_s <= 0:  # shorter than the clock tells
+            return self._made(op, 0.0, "analytic", part, 0.0, 0.0)
         near = min(lenders, key=lambda one: abs(_octaves(one.op.duration_s, op.duration_s)), default=None)
         if near is not None and abs(_octaves(near.op.duration_s, op.duration_s)) <= _octaves(NEIGHBOUR, 1.0):
             seconds = op.duration_s * near.duration_s / near.op.duration_s

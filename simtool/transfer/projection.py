@@ -160,6 +160,6 @@ def _interval(middle: float, spread: float) -> tuple[float, float]:
     """From the 10th to the 90th percentile of a lognormal amount.
 
     >>> [round(bound, 3) for bound in _interval(100.0, 0.1)]
-    [87.97, 113.673]
+    [87.972, 113.673]
     """
     return middle * exp(-TENTH * spread), middle * exp(TENTH * spread)
