@@ -32,10 +32,10 @@ STACK_PRIOR: Mapping[ModelClass, tuple[float, float]] = {
 """Standard deviation of the log of the stack's factors, (floor, work): eager kernels may be several times
 slower to start than those that the curves were fitted to, and near to them when large. Of convolutions the
 pairs hold a single one, run once: too little to leave the model for."""
-ARCHITECTURE_PRIOR: Mapping[ModelClass, tuple[float, float]] = {"attention": (0.5, 0.4)}
-"""The same of an architecture's own factors. Attention alone has them: its kernels are of other libraries from
-device to device, and the profiles' own spreads of it reach 0.5. For the other classes two models in a fold
-cannot tell a factor from the spread between models, and fitting one made what was held out worse."""
+ARCHITECTURE_PRIOR: Mapping[ModelClass, tuple[float, float]] = {"attention": (0.7, 0.7)}
+"""The same of an architecture's own factors: a factor of two. Attention alone has them, because its kernels are of
+other libraries and generations from device to device. For the other classes two models in a fold cannot tell a
+factor from the spread between models, and fitting one made what was held out worse."""
 OWN = (0.25, 0.3)
 """Of an operation's deviation on all devices, (floor, work)."""
 NOISE = (0.25, 0.12)
