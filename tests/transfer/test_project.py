@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import cast
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simtool.errors import InputError
+from simtool.transfer.classes import CLASSES
 from simtool.transfer.constants import Transfer
 from simtool.transfer.project import Projector
 from simtool.transfer.projection import BASES, Projection
@@ -190,3 +192,37 @@ def test_damaged_shapes_are_unknown_work(shapes: str) -> None:
 def test_a_kernel_of_no_duration_stays_one() -> None:
     found = project(traced(product(duration_s=0.0), product()))
     assert found.ops[-1].duration_s == 0.0
+
+
+SIZES = st.integers(0, 2**40)
+ANY_OP = st.builds(
+    traced_op,
+    st.sampled_from(CLASSES),
+    name=st.sampled_from(["", "kernel", "other"]),
+    operator=st.sampled_from(
+        ["", "aten::mm", "aten::addmm", "aten::linear", "aten::bmm", "aten::convolution_backward",
+         "aten::_scaled_dot_product_flash_attention", "aten::_flash_attention_backward"]
+    ),
+    variant=st.sampled_from(["", "all_reduce", "all_gather", "send_recv", "reduce", "other", "host_to_device", "fill"]),
+    shapes=st.lists(st.lists(SIZES, max_size=4), max_size=4).map(json.dumps) | st.text(max_size=9),
+    dtype=st.sampled_from(["", "bfloat16", "float32", "float64", "int8", "bool", "complex64"]),
+    count=st.floats(1.0, 1e6),
+    duration_s=st.just(0.0) | st.floats(1e-9, 1e5),
+    flop=st.none() | st.floats(0.0, 1e24),
+    size_bytes=st.none() | st.floats(0.0, 1e18),
+    group_size=st.none() | st.integers(1, 10**6),
+)  # fmt: skip
+
+
+@given(
+    st.lists(ANY_OP, min_size=1, max_size=5), st.sampled_from(["mi300x", "a100-sxm-80", "b200-sxm", "l40s"])
+)
+def test_whatever_a_trace_tells_the_answer_is_a_number(ops, target: str) -> None:
+    work = traced(*ops)
+    if not work.device_time_s > 0:
+        return
+    found = project(work, target=target)
+    low, high = found.whole.device_time_interval_s
+    assert 0 <= low <= found.whole.device_time_s <= high < float("inf")
+    assert 0 <= found.whole.energy_j < float("inf")
+    json.dumps(found.as_json(), allow_nan=False)
