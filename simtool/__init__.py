@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from simtool.profiles.find import ProfileLibrary, default_library
     from simtool.provenance import Derived, Sourced
     from simtool.result.result import Result
+    from simtool.transfer.api import project
+    from simtool.transfer.projection import Projection
 
 __version__ = "0.1.0"
 
@@ -34,6 +36,7 @@ __all__ = [
     "OutputError",
     "Problem",
     "ProfileLibrary",
+    "Projection",
     "Result",
     "Scenario",
     "SimtoolError",
@@ -41,6 +44,7 @@ __all__ = [
     "__version__",
     "default_library",
     "load_scenario",
+    "project",
     "run",
 ]
 
@@ -52,11 +56,13 @@ _HOMES = {
     "OutputError": "simtool.errors",
     "Problem": "simtool.errors",
     "ProfileLibrary": "simtool.profiles.find",
+    "Projection": "simtool.transfer.projection",
     "Result": "simtool.result.result",
     "Scenario": "simtool.config.scenario",
     "SimtoolError": "simtool.errors",
     "Sourced": "simtool.provenance",
     "default_library": "simtool.profiles.find",
+    "project": "simtool.transfer.api",
 }
 """Module of every name that is looked up on first use."""
 

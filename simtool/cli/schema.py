@@ -23,6 +23,7 @@ KINDS = (
     "convnet",
     "recommender",
     "effect",
+    "transfer",
 )
 EPILOG = options.example(
     "simtool schema scenario > scenario.schema.json",

@@ -59,6 +59,7 @@ KINDS: dict[str, FileKind] = {
         FileKind(name="convnet", module="simtool.workload.preset", class_name="ConvNetPreset"),
         FileKind(name="recommender", module="simtool.workload.preset", class_name="RecommenderPreset"),
         FileKind(name="effect", module="simtool.methods.effect", class_name="Effect"),
+        FileKind(name="transfer", module="simtool.transfer.constants", class_name="Transfer"),
         FileKind(name="workload", module="simtool.workload.captured", class_name="CapturedWorkload"),
     )
 }

@@ -36,6 +36,7 @@ FOLDERS: dict[str, str] = {
     "convnet": "convnets",
     "recommender": "recommenders",
     "effect": "effects",
+    "transfer": "transfers",
 }
 """Place of each kind of profile below a profile folder. Anything else there is reached by `extends` only."""
 

@@ -17,6 +17,7 @@ SURFACE = {
     "OutputError",
     "Problem",
     "ProfileLibrary",
+    "Projection",
     "Result",
     "Scenario",
     "SimtoolError",
@@ -24,6 +25,7 @@ SURFACE = {
     "__version__",
     "default_library",
     "load_scenario",
+    "project",
     "run",
 }
 
