@@ -130,7 +130,9 @@ def _check(name: str, reference: Path | None, library: ProfileLibrary, as_json: 
     from simtool.validate.check import CHECKS
 
     check = CHECKS[name]
-    if reference is None or not reference.is_dir():
+    if not getattr(check, "needs_reference", True):
+        reference = Path()
+    elif reference is None or not reference.is_dir():
         found = "is missing" if reference is None else f"found {reference}, which is no folder"
         mend = "give a folder that holds data/ and validation/, or set SIMTOOL_REFERENCE_DATA"
         raise InputError(Problem("", "--reference", found, "", mend))
@@ -171,8 +173,8 @@ def _show(found: Validation, by: str) -> None:
     console.say(
         "median, p90: |log(predicted/measured)| as a percentage, averaged inside a family first; rows: median over "
         "rows; bias above 0: predicted too slow; rank: median rank correlation inside sweeps. No row is predicted with "
-        "constants that saw its family: they are fitted five times, each time without a fifth of the families. base, and "
-        "the p90 beside it: one constant MFU per accelerator and precision, fitted on the same rows. Rows of low "
+        "constants that saw its family: they are fitted five times, each time without a fifth of the families. base, "
+        "and the p90 beside it: one constant MFU per accelerator and precision, fitted on the same rows. Rows of low "
         "quality, recalled ones and accelerator-hours of whole runs are predicted and not scored."
     )
 

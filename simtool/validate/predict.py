@@ -10,7 +10,6 @@ from simtool.step.estimate import STEP_STATES
 from simtool.step.step import estimate_step
 from simtool.units import GIGA, TERA
 from simtool.validate.case import Case
-from simtool.validate.fit.constants import stack
 from simtool.validate.fit.stored import Stored
 
 
@@ -101,7 +100,7 @@ def predict_cases(cases: Sequence[Case], stored: Stored, evidence: Sequence[bool
 
 def _prediction(case: Case, seconds: float, stored: Stored, is_evidence: bool) -> Prediction:
     row, machine = case.row, case.machine
-    seen = stack(case) in stored.stacks
+    seen = stored.has_seen(case)
     interval = stored.seen if seen else stored.unseen
     model_flop = case.tokens * float(case.model.model_flop_per_token(case.job.seq_len))
     return Prediction(

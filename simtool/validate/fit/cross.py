@@ -61,7 +61,6 @@ def fit_table(cases: Sequence[Case], source: str, tell: Callable[[str], None] = 
         rows=frozenset(case.row["id"] for case in evidence),
         seen=_interval(errors[known]),
         unseen=_interval(errors[~known]),
-        stacks=frozenset(stack(case) for case in evidence),
         source=source,
     )
 

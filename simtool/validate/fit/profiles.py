@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +58,8 @@ KERNELS = {
     "maxtext-tpu": "splash",
 }
 """The flash kernel that a framework runs where nobody says otherwise."""
+Groups = dict[str, tuple[Sequence[str], float | None]]
+"""Entries of a table in a profile: the groups whose departures each adds up, and what is expected of it."""
 HEADER = """\
 # What published steps tell of {name}: {rows} of {all} rows. Written by simtool.validate.fit: do not edit, fit again.
 # A value is what all frameworks share and this one's own departure, drawn to the shared one where rows are few; spreads
@@ -118,8 +120,8 @@ class _Writer:
         numbers = f"value: {value:.4g}{unit}, kind: calibrated"
         self.lines.append(f"{indent}{key}: {{{numbers}, source: {self.source}, spread: {spread:.2g}}}\n")
 
-    def ratios(self, constant: str, groups: Mapping[str, tuple[Sequence[str], float | None]]) -> None:
-        """A table of one constant, by name in the profile: the groups that it is made of, what is expected of it."""
+    def ratios(self, constant: str, groups: Groups) -> None:
+        """A table of one constant."""
         if groups:
             self.lines.append(f"{constant}:\n")
         for key, (labels, expected) in groups.items():
@@ -137,14 +139,14 @@ def _text(name: str, own: Sequence[Case], evidence: Sequence[Case], stored: Stor
         value, spread = reader.value(constant, [name])
         file.line(key, (factor * value, spread), unit)
     parts = sorted({(accelerator(case), architecture(case)) for case in evidence})
-    products = {part: ((part, family, f"{name} on {family}"), None) for part, family in parts}
+    products: Groups = {part: ((part, family, f"{name} on {family}"), None) for part, family in parts}
     products |= {family: ((family, f"{name} on {family}"), None) for family in families}
     file.ratios("product_ratio", products | {"default": ((), None)})
     kernels = {family: f"{KERNELS[name]} on {family}" for family in families}
-    flash = {family: ((kernel,), FLASH.get(kernel)) for family, kernel in kernels.items()}
+    flash: Groups = {family: ((kernel,), FLASH.get(kernel)) for family, kernel in kernels.items()}
     file.ratios("attention_ratio", flash | {"default": ((), None)})
     known = {unknown.group for unknown in reader.fitted.unknowns}
-    formats = {}
+    formats: Groups = {}
     for low in LOW_PRECISIONS:
         formats[low] = ((low,), None)
         on = {family: f"{low} {name} on {family}" for family in families}

@@ -14,7 +14,7 @@ import numpy as np
 
 from simtool.errors import InputError, Problem
 from simtool.validate.case import Case
-from simtool.validate.fit.constants import CONSTANTS
+from simtool.validate.fit.constants import CONSTANTS, stack
 from simtool.validate.fit.features import features_of
 from simtool.validate.fit.solve import Fitted, Floats, Unknown, predict
 
@@ -43,9 +43,16 @@ class Stored:
     """Ids of the rows that took part."""
     seen: Interval
     unseen: Interval
-    stacks: frozenset[str]
-    """Frameworks on architectures among those rows."""
     source: str
+
+    def fitted_for(self, case: Case) -> Fitted:
+        """The fit that predicts a case: one that did not see its family, if the case took part."""
+        took_part = case.row["id"] in self.rows
+        return self.folds[fold_of(case.row["family"])] if took_part else self.whole
+
+    def has_seen(self, case: Case) -> bool:
+        """Whether that fit saw rows of the case's framework on its architecture."""
+        return stack(case) in _stacks(self.fitted_for(case))
 
     def step_time_s(self, cases: Sequence[Case]) -> Floats:
         """Step times; a row that took part is predicted by the fit that did not see its family [s]."""
@@ -58,6 +65,17 @@ class Stored:
             chosen = [case for case, own in zip(cases, which, strict=True) if own == fold]
             times[which == fold] = fitted_step_time_s(fitted, chosen)
         return times
+
+
+@cache
+def _known(unknowns: tuple[Unknown, ...]) -> frozenset[str]:
+    index = next(place for place, one in enumerate(CONSTANTS) if one.name == "product_ratio")
+    level = [one.label for one in CONSTANTS[index].levels].index(stack)
+    return frozenset(one.group for one in unknowns if (one.constant, one.level) == (index, level))
+
+
+def _stacks(fitted: Fitted) -> frozenset[str]:
+    return _known(fitted.unknowns)
 
 
 def fold_of(family: str) -> int:
@@ -90,7 +108,6 @@ def load(path: Path = SHIPPED) -> Stored:
             rows=frozenset(written["rows"]),
             seen=Interval(**written["seen"]),
             unseen=Interval(**written["unseen"]),
-            stacks=frozenset(written["stacks"]),
             source=written["source"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -106,7 +123,6 @@ def save(stored: Stored, path: Path) -> None:
         "source": stored.source,
         "seen": {"low": round(stored.seen.low, DIGITS), "high": round(stored.seen.high, DIGITS)},
         "unseen": {"low": round(stored.unseen.low, DIGITS), "high": round(stored.unseen.high, DIGITS)},
-        "stacks": sorted(stored.stacks),
         "whole": _written(stored.whole),
         "folds": [_written(one) for one in stored.folds],
         "rows": sorted(stored.rows),
