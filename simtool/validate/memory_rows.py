@@ -23,7 +23,7 @@ from simtool.layout.habits import (
 from simtool.layout.layouts import Layouts, divides
 from simtool.layout.memory import Stage, estimate_memory
 from simtool.profiles.find import ProfileLibrary
-from simtool.units import BYTES_PER_GIB
+from simtool.units import BYTES_PER_GIB, GIGA
 from simtool.validate.predict import Skipped
 from simtool.validate.rules import (
     ACCELERATORS,
@@ -43,7 +43,7 @@ from simtool.workload.transformer import Transformer
 Reading = Literal["computed", "allocated", "reserved", "device"]
 """What a source prints: a formula's sum, or what PyTorch or the driver counts."""
 
-BYTES_PER_GB = 1e9
+
 BASELINE_BYTES = 18.0
 """A weight in mixed precision with Adam, split evenly over all devices: the trivial estimate."""
 SIZE_TOLERANCE = 0.005
@@ -162,7 +162,7 @@ def _stack(filled: Filled, software: str) -> _Stack:
         return _Stack(
             habits=replace(habits_of(software), counts_backward=False, logit_bytes=IDEAL.logit_bytes),
             reading="computed",
-            unit_bytes=BYTES_PER_GB,
+            unit_bytes=GIGA,
         )
     if framework.startswith("DeepSpeed"):
         rules.append("R-expandable")
@@ -175,7 +175,7 @@ def _stack(filled: Filled, software: str) -> _Stack:
             if "nvfuser" not in framework:
                 rules.append("R-inductor")
                 habits = replace(habits, fused_norm=True, fused_gate=True, repeats_keys=False)
-        return _Stack(habits=habits, reading="allocated", unit_bytes=BYTES_PER_GB, offloaded=offloaded)
+        return _Stack(habits=habits, reading="allocated", unit_bytes=GIGA, offloaded=offloaded)
     if framework.startswith("nanotron"):
         rules.append("R-reserved")
         return _Stack(habits=NANOTRON, reading="reserved", offloaded=offloaded)
@@ -204,8 +204,8 @@ def _sized(filled: Filled, model: Transformer) -> Transformer:
     stated = filled.number("params_b")
     if "R-vocab" not in filled.rules or stated is None:
         return model
-    rest = stated * BYTES_PER_GB - model.num_layers * model.parameters_per_layer
-    if rest <= SIZE_TOLERANCE * stated * BYTES_PER_GB:
+    rest = stated * GIGA - model.num_layers * model.parameters_per_layer
+    if rest <= SIZE_TOLERANCE * stated * GIGA:
         return model
     filled.rules[:] = [rule for rule in filled.rules if rule != "R-vocab"] + ["R-vocab-size"]
     rows = rest / model.hidden_size

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from simtool.errors import InputError, Problem
 from simtool.machine.device import Device
 from simtool.stepgraph import Kind, Number, Op, Phase
+from simtool.units import TERA
 
-SUSTAINED = ((1e11, 1.0), (1e12, 1.14), (np.inf, 1.065))
+SUSTAINED = ((1e11, 1.0), (TERA, 1.14), (np.inf, 1.065))
 """Time of a product in loops of a second and more over that in short bursts, up to a size in FLOP: B200, the same
 shapes in two of aiconfigurator's tables (vLLM 0.22, sustained, and 0.24, bursts; Apache-2.0). The board throttles.
 """
@@ -161,7 +162,7 @@ def _grouped(experts: float, rows: float, outer: float, inner: float, phase: Pha
 
 def _rates(op: Mapping[str, object]) -> list[tuple[str, float]]:
     """Shapes and rates [FLOP/s]."""
-    peak = float(str(op["tflops"])) * 1e12
+    peak = float(str(op["tflops"])) * TERA
     shares = op["accurate_efficient_factor"]
     if not isinstance(shares, dict):
         raise TypeError("no table of shapes")
