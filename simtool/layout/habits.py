@@ -134,6 +134,15 @@ EAGER = MemoryHabits(
     fused_gate=False,
     repeats_keys=True,
 )
+COMPILED = replace(
+    EAGER,
+    rule="M-compiled",
+    source="PyTorch with a compiled graph: the partitioner keeps what fused kernels need; loss in autograd",
+    bucket_copy=False,
+    fused_norm=True,
+    fused_gate=True,
+    repeats_keys=False,
+)
 DEEPSPEED_ZERO = MemoryHabits(
     rule="M-deepspeed-zero",
     source="DeepSpeed ZeRO 2 and 3 with its default buckets; Liger kernels: fused norms, gates, head and loss",
@@ -161,6 +170,10 @@ HABITS = {
     "torchtitan": FSDP2,
     "llm-foundry-fsdp": FSDP1,
     "hf-eager": EAGER,
+    "torch-compiled": COMPILED,
+    "flash-attention": COMPILED,
+    "deepspeed-zero": DEEPSPEED_ZERO,
+    "nanotron": NANOTRON,
     "vision-examples": EAGER,
     "maxtext-tpu": XLA,
     "jax-gpu": XLA,
