@@ -71,14 +71,19 @@ def layer_bytes(
     return LayerBytes(kept=everything, working=gradients, output=output)
 
 
-def head_bytes(model: Model, layouts: Layouts, tokens: Number, size: float, habits: MemoryHabits) -> Number:
+def head_bytes(
+    model: Model, kept: KeptBytes, layouts: Layouts, tokens: Number, size: float, habits: MemoryHabits
+) -> Number:
     """Most that head and loss hold at a time, beside what layers keep [byte].
 
     Either the loss, or the gradient of the logits while the head's own gradient is computed.
     """
+    seen = tokens * model.head_tokens_frac()
+    if kept.head is not None:
+        return seen * kept.head / layouts.tp
     split = np.asarray(layouts.tp) > 1
     sharded = habits.logit_bytes if habits.sharded_logit_bytes is None else habits.sharded_logit_bytes
-    logits = tokens * model.head_tokens_frac() * model.logit_features / layouts.tp
+    logits = seen * model.logit_features / layouts.tp
     loss = logits * np.where(split, sharded, habits.logit_bytes)
     if not habits.placeholder_gradients:
         return loss

@@ -17,8 +17,8 @@ the half-precision logits, which nothing but their gradient fits into."""
 SHARDED_LOGIT_BYTES = 22.0
 """PyTorch's loss over logits sharded by vocabulary: the backward of log-softmax is a chain of plain
 operations, with output, its gradient, exponential, product and result in fp32; and that block."""
-COMPILED_LOGIT_BYTES = 4.0
-"""A compiled loss reads logits and writes their gradient, at half precision."""
+FUSED_LOGIT_BYTES = 4.0
+"""A compiled loss, or one in a fused kernel, reads logits and writes their gradient, at half precision."""
 DEEPSPEED_BUCKET_BYTES = 9e9
 """Buckets of 5e8 elements, 2 bytes, reduced and gathered, 4.5 of them with overlap: DeepSpeed's defaults for
 ZeRO 2 and 3 and the footprint that its documentation states for them."""
@@ -113,8 +113,12 @@ FSDP2 = MemoryHabits(
 FSDP1 = replace(
     FSDP2,
     rule="M-fsdp1",
-    source="PyTorch FullyShardedDataParallel, mixed precision: fp32 shards",
+    source="PyTorch FullyShardedDataParallel, mixed precision: fp32 shards; fused cross entropy (llm-foundry)",
     stays_gathered_in_pipeline=False,
+    holds_stage_outputs=False,
+    holds_step_logits=False,
+    logit_bytes=FUSED_LOGIT_BYTES,
+    sharded_logit_bytes=None,
     selective_keeps=None,
 )
 NANOTRON = MemoryHabits(
@@ -153,13 +157,7 @@ DEEPSPEED_ZERO = MemoryHabits(
     logit_bytes=0.0,
 )
 XLA = replace(
-    FSDP2,
-    rule="M-xla",
-    source="as torchtitan, with the loss compiled",
-    logit_bytes=COMPILED_LOGIT_BYTES,
-    sharded_logit_bytes=None,
-    stays_gathered_in_pipeline=False,
-    selective_keeps=None,
+    FSDP1, rule="M-xla", source="sharded fp32 weights as with FSDP, everything compiled, loss included"
 )
 
 HABITS = {

@@ -92,8 +92,9 @@ def estimate_memory(
     state = state_bytes(model, layouts, precision, habits, offloaded=offloaded_optimizer)
     stages = split_stages(model, layouts.pp, layouts.vpp)
     tokens = layouts.micro_batch * seq_len / layouts.cp
+    token = model.kept_bytes(seq_len, precision, attention)
     layer = layer_bytes(
-        model.kept_bytes(seq_len, precision, attention),
+        token,
         layouts,
         recompute,
         habits,
@@ -101,7 +102,7 @@ def estimate_memory(
         recompute_layers=recompute_layers,
     )
     size = Precision(precision).size
-    head = head_bytes(model, layouts, tokens, size, habits)
+    head = head_bytes(model, token, layouts, tokens, size, habits)
     step_logits = step_logits_bytes(model, layouts, tokens, size, habits)
     single = np.asarray(layouts.pp == 1)
 

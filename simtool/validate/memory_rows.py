@@ -12,9 +12,9 @@ from typing import Literal
 
 from simtool.errors import InputError
 from simtool.layout.habits import (
-    COMPILED_LOGIT_BYTES,
     DEEPSPEED_ZERO,
     EAGER,
+    FUSED_LOGIT_BYTES,
     IDEAL,
     NANOTRON,
     MemoryHabits,
@@ -185,7 +185,7 @@ def _stack(filled: Filled, software: str) -> _Stack:
         return _Stack(habits=habits, reading="device", stage="first", offloaded=offloaded)
     if software == "torchtitan" and _torch_release(filled) >= COMPILED_LOSS_SINCE:
         rules.append("R-compiled-loss")
-        habits = replace(habits, logit_bytes=COMPILED_LOGIT_BYTES, sharded_logit_bytes=None)
+        habits = replace(habits, logit_bytes=FUSED_LOGIT_BYTES, sharded_logit_bytes=None)
     rules.append("R-reserved")
     return _Stack(habits=habits, reading="reserved", offloaded=offloaded)
 

@@ -35,6 +35,8 @@ class KeptBytes:
     products: Number = 0.0
     """What the matrix products write, divided over tensor-parallel ranks: the stock that recomputation by
     operation keeps a part of."""
+    head: Number | None = None
+    """What is kept behind the layers for a token, where it was counted; None: logits, as the loss holds them."""
     norm_extra: Number = 0.0
     """More between, where norms are chains of plain operations in fp32."""
     gate_extra: Number = 0.0

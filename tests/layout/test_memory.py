@@ -186,3 +186,18 @@ def test_every_software_profile_has_a_rule_and_every_rule_a_source():
     assert all(habits.source for habits in rules.values())
     assert len(rules) == len({id(habits) for habits in HABITS.values()})
     assert habits_of("a framework of one's own") is IDEAL
+
+
+class Counted(Transformer):
+    """A model whose bytes behind the layers were counted."""
+
+    def kept_bytes(self, seq_len, precision, attention):
+        return replace(super().kept_bytes(seq_len, precision, attention), head=1e6)
+
+
+def test_what_was_counted_behind_the_layers_is_not_counted_again():
+    counted = Counted(**LLAMA.model_dump())
+    each = [memory(counted, ONE, habits=habits).activations_bytes for habits in (EAGER, FSDP2)]
+    plain = [memory(LLAMA, ONE, habits=habits).activations_bytes for habits in (EAGER, FSDP2)]
+    for found, usual, habits in zip(each, plain, (EAGER, FSDP2), strict=True):
+        assert float(found - usual) == pytest.approx(2048 * (1e6 - 128256 * habits.logit_bytes))
