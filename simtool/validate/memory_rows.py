@@ -11,38 +11,28 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from simtool.errors import InputError
-from simtool.layout.habits import (
-    DEEPSPEED_ZERO,
-    EAGER,
-    FUSED_LOGIT_BYTES,
-    IDEAL,
-    NANOTRON,
-    MemoryHabits,
-    habits_of,
-)
+from simtool.layout.habits import EAGER, FUSED_LOGIT_BYTES, IDEAL, MemoryHabits, habits_of
 from simtool.layout.layouts import Layouts, divides
 from simtool.layout.memory import Stage, estimate_memory
 from simtool.profiles.find import ProfileLibrary
 from simtool.units import BYTES_PER_GIB, GIGA
-from simtool.validate.predict import Skipped
-from simtool.validate.rules import (
-    ACCELERATORS,
+from simtool.validate.case import Skipped
+from simtool.validate.models import Expressed, model_of
+from simtool.validate.stacks import (
     MEGATRON_LIKE,
-    Filled,
-    Row,
+    accelerator_of,
     attention_of,
+    offloads_optimizer,
     precision_of,
     recompute_of,
-    shape_of,
     software_of,
     zero_of,
 )
-from simtool.workload.precision import LOW_PRECISIONS
+from simtool.validate.table import Filled, Row
 from simtool.workload.transformer import Transformer
 
 Reading = Literal["computed", "allocated", "reserved", "device"]
 """What a source prints: a formula's sum, or what PyTorch or the driver counts."""
-
 
 BASELINE_BYTES = 18.0
 """A weight in mixed precision with Adam, split evenly over all devices: the trivial estimate."""
@@ -84,51 +74,59 @@ class _Stack:
     reading: Reading
     stage: Stage = "fullest"
     unit_bytes: float = BYTES_PER_GIB
-    offloaded: bool = False
 
 
 def predict_memory(row: Row, library: ProfileLibrary) -> MemoryPrediction | Skipped:
     """Predict the memory that one row of the table states."""
-
-    def skip(reason: str) -> Skipped:
-        return Skipped(row["id"], reason)
-
-    if row["moe"] == "True":
-        return skip("mixture of experts")
-    if "finetune" in row["task"] or "LoRA" in row["task"]:
-        return skip(f"task {row['task']}")
     filled = Filled(row)
-    shape = shape_of(filled)
-    num_devices, seq_len = filled.number("n_accel"), filled.number("seq_len")
-    if shape is None or num_devices is None or seq_len is None:
-        return skip("shape, accelerators or sequence not stated")
-    software = software_of(filled, ACCELERATORS.get(row["accelerator"], row["accelerator"].lower()))
-    stack = _stack(filled, software)
     try:
-        model = _sized(filled, Transformer.model_validate(shape))
-        layouts = _layouts(filled, model, software, num_devices)
-        if isinstance(layouts, str):
-            return skip(layouts)
-        estimate = estimate_memory(
-            model,
-            layouts,
-            seq_len=int(seq_len),
-            precision=_precision(row),
-            recompute=recompute_of(filled) or filled_with(filled, "R-none", "none"),
-            attention=_attention(filled, software),
-            capacity_bytes=0.0,
-            workspace_bytes=0.0,
-            habits=stack.habits,
-            stage=stack.stage,
-            offloaded_optimizer=stack.offloaded,
-        )
-    except (ValueError, InputError) as error:
-        return skip(f"cannot be expressed: {error}")
+        return _predict(filled, library)
+    except InputError as error:
+        problem = error.problems[0]
+        return Skipped(row["id"], f"cannot be expressed: {problem.found or problem.field}")
+    except ValueError as error:
+        return Skipped(row["id"], f"cannot be expressed: {str(error).splitlines()[0]}")
+
+
+def _predict(filled: Filled, library: ProfileLibrary) -> MemoryPrediction | Skipped:
+    row = filled.row
+    task = filled.text("task")
+    if "finetune" in task or "LoRA" in task:
+        return Skipped(row["id"], f"task {task}")
+    num_devices, seq_len, stated = (filled.number(name) for name in ("n_accel", "seq_len", "mem_gb"))
+    model = model_of(filled, library)
+    if model is None or not num_devices or not seq_len or not stated:
+        return Skipped(row["id"], "shape, accelerators, sequence or memory not stated")
+    software = software_of(filled, accelerator_of(row) or row["accelerator"].lower())
+    stack = _stack(filled, software)
+    model = _sized(filled, model)
+    layouts = _layouts(filled, model, software, num_devices)
+    if isinstance(layouts, str):
+        return Skipped(row["id"], layouts)
+    offloaded = offloads_optimizer(row)
+    if offloaded:
+        filled.rules.append("R-offload")
+    recompute = recompute_of(filled)
+    if recompute is None:
+        filled.rules.append("R-none")
+    estimate = estimate_memory(
+        model,
+        layouts,
+        seq_len=int(seq_len),
+        precision=precision_of(filled),
+        recompute=recompute or "none",
+        attention=attention_of(filled, software),
+        capacity_bytes=0.0,
+        workspace_bytes=0.0,
+        habits=stack.habits,
+        stage=stack.stage,
+        offloaded_optimizer=offloaded,
+    )
     return MemoryPrediction(
         row_id=row["id"],
         family=row["family"],
         quality=row["quality"],
-        measured_bytes=float(row["mem_gb"]) * stack.unit_bytes,
+        measured_bytes=stated * stack.unit_bytes,
         tensors_bytes=float(estimate.tensors_bytes),
         workspace_bytes=float(library.get("software", software).workspace),
         baseline_bytes=BASELINE_BYTES * model.num_parameters / num_devices,
@@ -137,57 +135,40 @@ def predict_memory(row: Row, library: ProfileLibrary) -> MemoryPrediction | Skip
     )
 
 
-def filled_with(filled: Filled, rule: str, value: str) -> str:
-    """`value`, under the id of the rule that says so."""
-    filled.rules.append(rule)
-    return value
-
-
 def _stack(filled: Filled, software: str) -> _Stack:
     """Habits and reading.
 
     R-computed: the rows of Korthikanti et al. are sums of their formulas, in decimal GB. R-expandable: long
     sequences with DeepSpeed use expandable segments, so that reserved is allocated. R-litgpt: weights, gradients
-    and optimizer at half precision, allocated, in decimal GB. R-inductor: a graph compiled whole keeps what fused
-    kernels need; nvFuser keeps what autograd does. R-compiled-loss: torchtitan compiles the loss. R-rank0:
+    and optimizer at half precision, allocated, in decimal GB. R-nvfuser: it keeps what autograd does, where a
+    graph compiled whole keeps what fused kernels need. R-compiled-loss: torchtitan compiles the loss. R-rank0:
     DeepSpeed's log and its users report rank 0, by the driver's count. R-reserved: all others print reserved
-    blocks. R-offload: the optimizer is in the host's memory.
+    blocks.
     """
-    framework, rules = filled.text("framework"), filled.rules
-    offloaded = "offload" in filled.text("zero_stage") or "offload" in filled.text("task")
-    if offloaded:
-        rules.append("R-offload")
+    framework, rules, habits = filled.text("framework"), filled.rules, habits_of(software)
     if filled.text("task") == "memory":
         rules.append("R-computed")
-        return _Stack(
-            habits=replace(habits_of(software), counts_backward=False, logit_bytes=IDEAL.logit_bytes),
-            reading="computed",
-            unit_bytes=GIGA,
-        )
-    if framework.startswith("DeepSpeed"):
+        formulas = replace(habits, counts_backward=False, logit_bytes=IDEAL.logit_bytes)
+        return _Stack(habits=formulas, reading="computed", unit_bytes=GIGA)
+    if software == "deepspeed-zero":
         rules.append("R-expandable")
-        return _Stack(habits=DEEPSPEED_ZERO, reading="allocated", offloaded=offloaded)
+        return _Stack(habits=habits, reading="allocated")
     if framework.startswith("litgpt"):
         rules.append("R-litgpt")
-        habits = replace(EAGER, has_master=False, moments_frac=0.5)
-        if "thunder" in framework:
-            habits = replace(habits, bucket_copy=False)
-            if "nvfuser" not in framework:
-                rules.append("R-inductor")
-                habits = replace(habits, fused_norm=True, fused_gate=True, repeats_keys=False)
-        return _Stack(habits=habits, reading="allocated", unit_bytes=GIGA, offloaded=offloaded)
-    if framework.startswith("nanotron"):
-        rules.append("R-reserved")
-        return _Stack(habits=NANOTRON, reading="reserved", offloaded=offloaded)
-    habits = habits_of(software)
+        if "nvfuser" in framework:
+            rules.append("R-nvfuser")
+            habits = replace(EAGER, bucket_copy=False)
+        return _Stack(
+            habits=replace(habits, has_master=False, moments_frac=0.5), reading="allocated", unit_bytes=GIGA
+        )
     if software == "megatron-deepspeed":
         rules.append("R-rank0")
-        return _Stack(habits=habits, reading="device", stage="first", offloaded=offloaded)
+        return _Stack(habits=habits, reading="device", stage="first")
     if software == "torchtitan" and _torch_release(filled) >= COMPILED_LOSS_SINCE:
         rules.append("R-compiled-loss")
         habits = replace(habits, logit_bytes=FUSED_LOGIT_BYTES, sharded_logit_bytes=None)
     rules.append("R-reserved")
-    return _Stack(habits=habits, reading="reserved", offloaded=offloaded)
+    return _Stack(habits=habits, reading="reserved")
 
 
 def _torch_release(filled: Filled) -> tuple[int, int]:
@@ -196,13 +177,13 @@ def _torch_release(filled: Filled) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _sized(filled: Filled, model: Transformer) -> Transformer:
+def _sized(filled: Filled, model: Expressed) -> Expressed:
     """R-vocab-size: where the vocabulary is blank and the size is stated, it is what the layers leave of it.
 
     As one table or two, whichever comes nearer to 131,072, the next power of two above common vocabularies.
     """
     stated = filled.number("params_b")
-    if "R-vocab" not in filled.rules or stated is None:
+    if "R-vocab" not in filled.rules or stated is None or not isinstance(model, Transformer):
         return model
     rest = stated * GIGA - model.num_layers * model.parameters_per_layer
     if rest <= SIZE_TOLERANCE * stated * GIGA:
@@ -213,10 +194,10 @@ def _sized(filled: Filled, model: Transformer) -> Transformer:
     return model.model_copy(update={"vocab_size": round(rows / tables), "tied_embeddings": tables == 1})
 
 
-def _layouts(filled: Filled, model: Transformer, software: str, num_devices: float) -> Layouts | str:
+def _layouts(filled: Filled, model: Expressed, software: str, num_devices: float) -> Layouts | str:
     """The layout with blanks filled.
 
-    R-tp, R-pp, R-cp: 1. R-zero1: DeepSpeed's pipelines split the optimizer. R-sequence: torchtitan and
+    R-tp, R-pp, R-cp, R-ep: 1. R-zero1: DeepSpeed's pipelines split the optimizer. R-sequence: torchtitan and
     Megatron-Core split activations along the sequence wherever tp is above 1.
     """
     tp, pp = filled.number("tp", "R-tp", 1.0) or 1.0, filled.number("pp", "R-pp", 1.0) or 1.0
@@ -241,22 +222,9 @@ def _layouts(filled: Filled, model: Transformer, software: str, num_devices: flo
         vpp=vpp,
         dp=dp,
         cp=cp,
+        ep=(filled.number("ep", "R-ep", 1.0) or 1.0) if model.num_experts > 1 else 1.0,
         zero=zero,
         micro_batch=micro_batch,
         sequence_parallel=tp > 1.0 and (splits or "sequence parallel" in filled.text("recompute")),
         num_micro_batches=max(1.0, round(batch / (dp * micro_batch))),
     )
-
-
-def _attention(filled: Filled, software: str) -> str:
-    """R-unfused: Megatron of 2021 and 2022 had no flash attention; else as `attention_of`."""
-    if not filled.text("attention_impl") and software in ("megatron-lm", "megatron-deepspeed"):
-        return filled_with(filled, "R-unfused", "unfused")
-    return attention_of(filled)
-
-
-def _precision(row: Row) -> str:
-    """As `precision_of`; formats of 8 and 4 bits by the begin of their names, mixtures of fp32 as bf16."""
-    written = row.get("precision", "").removeprefix("te-")
-    low = next((name for name in LOW_PRECISIONS if written.startswith(name)), None)
-    return low or precision_of(row) or "bf16"

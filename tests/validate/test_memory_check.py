@@ -9,10 +9,10 @@ import pytest
 
 from simtool.errors import InputError
 from simtool.profiles.find import default_library
+from simtool.validate.case import Skipped
 from simtool.validate.check import CHECKS
 from simtool.validate.checks.memory import TABLE, check_memory, slack_from_others
 from simtool.validate.memory_rows import MemoryPrediction, predict_memory
-from simtool.validate.predict import Skipped
 
 LIBRARY = default_library()
 ROW = {
@@ -57,8 +57,8 @@ def predicted(**changes: str) -> MemoryPrediction:
 
 
 def test_a_stated_size_fills_a_blank_vocabulary():
-    stated = predicted(framework="nanotron v0.5", zero_stage="1")
-    filled = predicted(framework="nanotron v0.5", zero_stage="1", vocab="", params_b="8.03")
+    row = {"framework": "nanotron v0.5", "zero_stage": "1", "model": "somebody's"}
+    stated, filled = predicted(**row), predicted(**row, vocab="")
     assert "R-vocab-size" in filled.rules
     assert filled.tensors_bytes == pytest.approx(stated.tensors_bytes, rel=1e-3)
 
@@ -80,7 +80,7 @@ def test_a_compiled_loss_keeps_no_fp32_logits():
 def test_deepspeed_pipelines_are_read_at_rank_0_by_the_driver():
     row = {"framework": "Megatron-DeepSpeed", "zero_stage": "", "attention_impl": "", "pp": "4", "dp": "2"}
     found = predicted(**row)
-    assert {"R-rank0", "R-zero1", "R-unfused"} <= set(found.rules)
+    assert {"R-rank0", "R-zero1", "R-flash"} <= set(found.rules)
     assert found.predicted_bytes(2.0) == found.tensors_bytes + found.workspace_bytes
 
 
@@ -95,9 +95,9 @@ def test_an_offloaded_optimizer_needs_no_device_memory():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"moe": "True"}, "mixture of experts"),
         ({"task": "LoRA"}, "task LoRA"),
-        ({"layers": ""}, "not stated"),
+        ({"seq_len": ""}, "not stated"),
+        ({"n_accel": "eight"}, "eight"),
         ({"tp": "3"}, "does not divide"),
         ({"pp": "2", "dp": "4", "vpp": "5"}, "do not divide"),
     ],

@@ -11,10 +11,10 @@ import numpy as np
 from simtool.errors import InputError, Problem
 from simtool.profiles.find import ProfileLibrary
 from simtool.units import BYTES_PER_GIB
+from simtool.validate.case import Skipped
 from simtool.validate.check import CHECKS, Outcome
 from simtool.validate.memory_rows import MemoryPrediction, predict_memory
-from simtool.validate.predict import Skipped
-from simtool.validate.score import read_rows
+from simtool.validate.table import read_rows
 
 TABLE = Path("validation") / "llm_training_throughput.csv"
 BLANK = ("", "nan")
