@@ -61,6 +61,8 @@ class MemoryHabits:
     """Most bytes that the loss holds of one logit at a time."""
     sharded_logit_bytes: float | None = None
     """The same with tensor parallelism, where it differs."""
+    splits_by_weights: bool = False
+    """Pipeline stages end where they pass their share of the weights, the head's included."""
     holds_stage_outputs: bool = False
     """A pipeline stage keeps what it passed on until that micro-batch's backward pass."""
     holds_step_logits: bool = False
@@ -123,8 +125,13 @@ FSDP1 = replace(
 )
 NANOTRON = MemoryHabits(
     rule="M-nanotron",
-    source="nanotron 0.5: fp32 sum beside gradients at half precision, loss in plain operations",
+    source=(
+        "nanotron 0.5: fp32 sum beside gradients at half precision, DDP without ZeRO, stages balanced by cost, "
+        "loss in plain operations"
+    ),
     gradient_bytes=6.0,
+    bucket_copy=True,
+    splits_by_weights=True,
     logit_bytes=AUTOGRAD_LOGIT_BYTES + 2.0,
     fused_gate=False,
 )

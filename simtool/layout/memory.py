@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from simtool.layout.activations import head_bytes, layer_bytes, micro_batches_in_flight, step_logits_bytes
 from simtool.layout.habits import IDEAL, MEGATRON_LOGIT_BYTES, MemoryHabits
-from simtool.layout.layouts import Layouts, choose_held, held_by_stage, split_stages
+from simtool.layout.layouts import Layouts, choose_held, held_by_stage, split_by_weights, split_stages
 from simtool.layout.states import state_bytes, whole_bytes
 from simtool.stepgraph import Number
 from simtool.workload.model import Model
@@ -88,9 +88,10 @@ def estimate_memory(
         offloaded_optimizer: optimizer and gradients are in the host's memory.
         stage: ``"first"`` for what rank 0 reports.
     """
-    held = held_by_stage(model, layouts)
+    even = split_stages(model, layouts.pp, layouts.vpp)
+    stages = split_by_weights(model, layouts.pp) if habits.splits_by_weights else even
+    held = held_by_stage(model, layouts, stages)
     state = state_bytes(model, layouts, precision, habits, offloaded=offloaded_optimizer)
-    stages = split_stages(model, layouts.pp, layouts.vpp)
     tokens = layouts.micro_batch * seq_len / layouts.cp
     token = model.kept_bytes(seq_len, precision, attention)
     layer = layer_bytes(

@@ -99,7 +99,7 @@ def _predict(filled: Filled, library: ProfileLibrary) -> MemoryPrediction | Skip
         return Skipped(row["id"], "shape, accelerators, sequence or memory not stated")
     software = software_of(filled, accelerator_of(row) or row["accelerator"].lower())
     stack = _stack(filled, software)
-    model = _sized(filled, model)
+    model = _sized(filled, _gated(filled, model))
     layouts = _layouts(filled, model, software, num_devices)
     if isinstance(layouts, str):
         return Skipped(row["id"], layouts)
@@ -141,9 +141,9 @@ def _stack(filled: Filled, software: str) -> _Stack:
     R-computed: the rows of Korthikanti et al. are sums of their formulas, in decimal GB. R-expandable: long
     sequences with DeepSpeed use expandable segments, so that reserved is allocated. R-litgpt: weights, gradients
     and optimizer at half precision, allocated, in decimal GB. R-nvfuser: it keeps what autograd does, where a
-    graph compiled whole keeps what fused kernels need. R-compiled-loss: torchtitan compiles the loss. R-rank0:
-    DeepSpeed's log and its users report rank 0, by the driver's count. R-reserved: all others print reserved
-    blocks.
+    graph compiled whole keeps what fused kernels need. R-compiled-loss: torchtitan compiles the loss. R-device:
+    users of DeepSpeed's pipelines report the driver's count. R-reserved: all others print reserved blocks.
+    R-rank0: DeepSpeed's pipelines and nanotron log on rank 0, which is on the first stage.
     """
     framework, rules, habits = filled.text("framework"), filled.rules, habits_of(software)
     if filled.text("task") == "memory":
@@ -161,20 +161,46 @@ def _stack(filled: Filled, software: str) -> _Stack:
         return _Stack(
             habits=replace(habits, has_master=False, moments_frac=0.5), reading="allocated", unit_bytes=GIGA
         )
-    if software == "megatron-deepspeed":
+    stage: Stage = "fullest"
+    if software in ("megatron-deepspeed", "nanotron"):
         rules.append("R-rank0")
-        return _Stack(habits=habits, reading="device", stage="first")
+        stage = "first"
+    if software == "megatron-deepspeed":
+        rules.append("R-device")
+        return _Stack(habits=habits, reading="device", stage=stage)
     if software == "torchtitan" and _torch_release(filled) >= COMPILED_LOSS_SINCE:
         rules.append("R-compiled-loss")
         habits = replace(habits, logit_bytes=FUSED_LOGIT_BYTES, sharded_logit_bytes=None)
     rules.append("R-reserved")
-    return _Stack(habits=habits, reading="reserved")
+    return _Stack(habits=habits, reading="reserved", stage=stage)
 
 
 def _torch_release(filled: Filled) -> tuple[int, int]:
     """PyTorch's release where the row states it, (0, 0) where not."""
     found = re.search(r"torch (\d+)\.(\d+)", filled.text("notes") + " " + filled.text("framework"))
     return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+LLAMA = {
+    "mlp": "swiglu",
+    "norm": "rmsnorm",
+    "positions": "rotary",
+    "qkv_bias": False,
+    "output_bias": False,
+    "mlp_bias": False,
+}
+
+
+def _gated(filled: Filled, model: Expressed) -> Expressed:
+    """R-llama: what is called a Llama has a gated MLP without biases, whatever its width."""
+    if (
+        not isinstance(model, Transformer)
+        or model.mlp == "swiglu"
+        or "llama" not in filled.text("model").lower()
+    ):
+        return model
+    filled.rules.append("R-llama")
+    return model.model_copy(update=LLAMA)
 
 
 def _sized(filled: Filled, model: Expressed) -> Expressed:

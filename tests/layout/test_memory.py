@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simtool.layout.habits import EAGER, FSDP2, HABITS, IDEAL, MEGATRON_CORE, MEGATRON_LM, habits_of
-from simtool.layout.layouts import Layouts
+from simtool.layout.layouts import Layouts, held_by_stage, split_by_weights
 from simtool.layout.memory import estimate_memory
 from simtool.profiles.find import default_library
 from simtool.workload.transformer import Transformer
@@ -178,6 +178,19 @@ def test_many_layouts_at_once_are_each_of_them():
         for tp, pp, zero in ((1.0, 1.0, 0.0), (2.0, 4.0, 1.0), (8.0, 2.0, 3.0))
     ]
     assert list(together) == pytest.approx(alone)
+
+
+@given(pp=st.sampled_from([1, 2, 4, 8, 16]), tied=st.booleans())
+def test_stages_balanced_by_weights_hold_all_layers_and_the_first_no_less(pp, tied):
+    model = LLAMA.model_copy(update={"tied_embeddings": tied})
+    stages = split_by_weights(model, float(pp))
+    total = stages.first if pp == 1 else stages.first + stages.last + (pp - 2) * stages.middle
+    assert float(total) == model.num_layers
+    assert float(stages.last) <= model.num_layers / pp <= float(stages.first)
+    held = held_by_stage(model, replace(ONE, pp=float(pp)), stages)
+    weights = held[0].total if pp == 1 else held[0].total + held[2].total + (pp - 2) * held[1].total
+    copies = model.tied_parameters if pp > 1 else 0  # a tied head on another stage keeps a copy
+    assert float(weights) == pytest.approx(model.num_parameters + copies, rel=1e-12)
 
 
 def test_every_software_profile_has_a_rule_and_every_rule_a_source():

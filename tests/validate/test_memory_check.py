@@ -63,6 +63,13 @@ def test_a_stated_size_fills_a_blank_vocabulary():
     assert filled.tensors_bytes == pytest.approx(stated.tensors_bytes, rel=1e-3)
 
 
+def test_a_llama_is_gated_whatever_its_width():
+    row = {"model": "somebody's-llama", "ffn_hidden": "16384", "params_b": "8.7"}
+    found = predicted(**row)
+    assert "R-llama" in found.rules
+    assert found.baseline_bytes > predicted(**row | {"model": "somebody's"}).baseline_bytes
+
+
 def test_a_framework_of_which_nothing_is_written_leaves_its_rule_at_the_prediction():
     found = predicted()
     assert found.rules[0] == "M-fsdp2"
@@ -80,7 +87,7 @@ def test_a_compiled_loss_keeps_no_fp32_logits():
 def test_deepspeed_pipelines_are_read_at_rank_0_by_the_driver():
     row = {"framework": "Megatron-DeepSpeed", "zero_stage": "", "attention_impl": "", "pp": "4", "dp": "2"}
     found = predicted(**row)
-    assert {"R-rank0", "R-zero1", "R-flash"} <= set(found.rules)
+    assert {"R-rank0", "R-device", "R-zero1", "R-flash"} <= set(found.rules)
     assert found.predicted_bytes(2.0) == found.tensors_bytes + found.workspace_bytes
 
 
@@ -136,7 +143,7 @@ def test_published_memory(reference_data):
     assert figures["num_rows"] >= 140
     assert figures["num_families"] >= 14
     assert figures["memory_error_median_frac"] <= 0.062
-    assert figures["memory_error_p90_frac"] <= 0.17
+    assert figures["memory_error_p90_frac"] <= 0.13
     assert abs(figures["memory_bias_frac"]) <= 0.03
     assert figures["baseline_error_median_frac"] > 20 * figures["memory_error_median_frac"]
     assert len(found.rows) == figures["num_families"]
