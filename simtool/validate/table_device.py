@@ -6,16 +6,16 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simtool.errors import InputError, Problem
-from simtool.machine.device import Device
+from simtool.machine.device import MEMORY, Device
 from simtool.stepgraph import Kind, Number, Op, Phase
-from simtool.units import TERA
+from simtool.units import BYTES_PER_GIB, TERA
 
 SUSTAINED = ((1e11, 1.0), (TERA, 1.14), (np.inf, 1.065))
 """Time of a product in loops of a second and more over that in short bursts, up to a size in FLOP: B200, the same
@@ -55,6 +55,10 @@ Tables = Mapping[tuple[Kind, Phase], KernelTimes]
 """By kind of operation and phase."""
 
 
+PERMUTATIONS = ("expert_permutation", "expert_arrival", "expert_sum")
+"""Operations of the step graph that the permutation kernels do."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TableDevice(Device):
     """Measured time at the nearest measured shape, carried to the shape asked for by the device's curve.
@@ -64,10 +68,15 @@ class TableDevice(Device):
     """
 
     tables: Tables
+    permute_bytes_per_s: Mapping[Phase, float] = field(default_factory=dict)
+    """Rate of sorting tokens by expert and back."""
 
     def op_time_s(self, op: Op) -> dict[str, Number]:
         """As `Device.op_time_s`."""
         curve = super().op_time_s(op)
+        if op.name in PERMUTATIONS and op.phase in self.permute_bytes_per_s:
+            latency = float(self.accelerator.efficiency.memory.latency)
+            return {MEMORY: op.bytes / self.permute_bytes_per_s[op.phase] + latency}
         times = self.tables.get((op.kind, op.phase))
         if times is None:
             return curve
@@ -146,9 +155,31 @@ def read_simumax_kernels(path: Path) -> Tables:
             for kind, times in found.items()
         }
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            Problem(str(path), "", f"cannot be read: {error}", "", "give the folder of the reference data")
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def read_simumax_permutation(path: Path) -> dict[Phase, float]:
+    """Rate of sorting tokens by expert and back, from a SimuMax system file [byte/s].
+
+    Bandwidths there are in 2^30 byte/s; the start-up that its benchmark took off is in them, not here.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        bands = json.loads(path.read_text("utf-8"))["accelerator"]["bandwidth"]
+        return {
+            phase: float(bands[name]["gbps"]) * float(bands[name]["efficient_factor"]) * BYTES_PER_GIB
+            for name, phase in (("permute_fwd", Phase.FORWARD), ("permute_bwd", Phase.BACKWARD_INPUT))
+        }
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        Problem(str(path), "", f"cannot be read: {error}", "", "give the folder of the reference data")
+    )
 
 
 def _grouped(experts: float, rows: float, outer: float, inner: float, phase: Phase) -> Shape:
