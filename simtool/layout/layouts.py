@@ -141,14 +141,40 @@ class Held:
         return self.common + self.experts + self.tables
 
 
-def held_by_stage(model: Model, layouts: Layouts) -> tuple[Held, Held, Held]:
+NORMS_SHARE = 0.01
+"""Of a layer: norms and biases, which a balance by the work of matrices does not see."""
+
+
+def split_by_weights(model: Model, pp: Number) -> Stages:
+    """Layers per stage where a stage ends with the first layer that takes it past its share of the weights.
+
+    The head counts with its weights, the embedding with nothing, and no stage but the last can be short of its
+    share: so nanotron builds pipelines (`build_model`, balanced by compute cost).
+
+    >>> from simtool.workload.transformer import Transformer
+    >>> wide = Transformer(num_layers=16, hidden_size=64, num_heads=1, ffn_hidden_size=256,
+    ...                    vocab_size=4 * 12 * 64, qkv_bias=False, output_bias=False, mlp_bias=False)
+    >>> stages = split_by_weights(wide, 2)  # 16 layers and a head of 4: stages of 10 each, so 11 and 5
+    >>> float(stages.first), float(stages.last)
+    (11.0, 5.0)
+    """
+    head = (model.head_parameters + model.tied_parameters) / np.asarray(model.parameters_per_layer)
+    share = (model.num_layers + head) / pp + NORMS_SHARE
+    split, layers = np.asarray(pp > 1), float(model.num_layers)
+    first = np.where(split, np.minimum(np.floor(share) + 1.0, layers), layers)
+    last = np.where(split, layers - np.minimum(np.floor(share * (pp - 1.0)) + 1.0, layers), layers)
+    between = (layers - first - last) / np.maximum(pp - 2.0, 1.0)
+    return Stages(first=first, middle=np.where(np.asarray(pp > 2), between, last), last=last)
+
+
+def held_by_stage(model: Model, layouts: Layouts, stages: Stages | None = None) -> tuple[Held, Held, Held]:
     """Weights of one rank of the first, a middle and the last stage.
 
     Tensor parallelism divides all but the norms, which are too small to matter here; ``etp x ep`` the
     experts. A tied head on another stage than the embedding keeps a copy of the table. Layers at the begin
     without experts stand on the first stage, as far as they fit.
     """
-    stages = split_stages(model, layouts.pp, layouts.vpp)
+    stages = stages or split_stages(model, layouts.pp, layouts.vpp)
     expert = np.asarray(model.expert_parameters_per_layer)
     layer = model.parameters_per_layer - expert
     single = np.asarray(layouts.pp == 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simtool.layout.habits import habits_of
 from simtool.layout.layouts import Layouts, held_by_fullest
 from simtool.layout.memory import estimate_memory
 from simtool.layout.shard import shard
@@ -129,6 +130,7 @@ def estimate_step(
             capacity_bytes=machine.memory_bytes,
             workspace_bytes=machine.workspace_bytes,
             expert_load=or_one(machine.software.expert_load),
+            habits=habits_of(machine.software.name),
         ),
         num_devices=layouts.num_devices,
         tokens_per_step=tokens,

@@ -185,6 +185,7 @@ class CapturedModel:
             between=kept,
             inside=0.0,
             scores=scores,
+            head=LOGIT_BYTES * self.logit_features,
         )
 
     def tensor_problems(self, tp: int) -> Iterator[tuple[str, str]]:

@@ -176,6 +176,11 @@ class Transformer(AttentionShape, MlpShape):
         Between the tensor-parallel regions: inputs of norms and of the first matrices, and masks;
         inside: query, key, value, context, both ends of the MLP's matrices. Linear layers in 8 or 4 bits
         keep their inputs as quantised.
+
+        >>> gpt = Transformer(num_layers=1, hidden_size=128, num_heads=1, ffn_hidden_size=512, vocab_size=8)
+        >>> kept = gpt.kept_bytes(64, "fp16", "unfused")  # s b h (10 + 24 + 5 a s/h)
+        >>> float(kept.between + kept.inside + kept.scores) == 128 * (10 + 24 + 5 * 64 / 128)
+        True
         """
         formats = Precision(precision)
         size, low = formats.size, formats.linear_size
@@ -189,14 +194,32 @@ class Transformer(AttentionShape, MlpShape):
         else:
             heads = 2 * self.attention_features + 2 * self.kv_features
         ends = (self.mlp_matrices - 1) * size + low  # of the first matrices, and what the last one reads
-        inside = size * heads + (1.0 - share) * ends * self.ffn_hidden_size + share * ends * self.shared_ffn
-        copies = self.top_k * self.rows_frac
-        routed = share * copies * (low * h + ends * self.expert_ffn + size * h)  # dispatched, inner, returned
+        inner = (1.0 - share) * self.ffn_hidden_size + share * self.shared_ffn
+        copies = share * self.top_k * self.rows_frac
+        routed = copies * (low * h + ends * self.expert_ffn + size * h)  # dispatched, inner, returned
         routed = (
             routed + share * 2.0 * 4.0 * self.num_experts if self.has_experts else 0.0
         )  # fp32 logits, probabilities
-        scores = 0.0 if attention == "flash" else (2.0 * size + 1.0) * self.num_heads * seq_len
-        return KeptBytes(layer_input=size * h, between=between, inside=inside, scores=scores, routed=routed)
+        gated = size if self.mlp == "swiglu" else 0.0
+        wide = self.mlp_matrices - 1
+        widest = max(  # behind the first matrices; the gradient behind the activation takes its input's place
+            wide * self.ffn_hidden_size * (share < 1.0),
+            self.top_k * self.rows_frac * (wide * self.expert_ffn + h) * (share > 0.0),
+        )
+        outputs = self.attention_features + 2 * self.kv_features + 2 * h
+        return KeptBytes(
+            layer_input=size * h,
+            between=between,
+            inside=size * heads + ends * inner,
+            scores=0.0 if attention == "flash" else (2.0 * size + 1.0) * self.num_heads * seq_len,
+            routed=routed,
+            backward=size * (h + widest),
+            context=size * self.context_features,
+            products=size * (outputs + wide * inner + copies * (wide * self.expert_ffn + h)),
+            norm_extra=2.0 * 4.0 * h if self.norm == "rmsnorm" else 0.0,
+            gate_extra=gated * (inner + copies * self.expert_ffn),
+            repeat_extra=0.0 if self.is_latent else size * 2.0 * (self.attention_features - self.kv_features),
+        )
 
     def tensor_problems(self, tp: int) -> Iterator[tuple[str, str]]:
         """Heads, key-value heads and MLP features must divide."""

@@ -27,6 +27,22 @@ class KeptBytes:
     """Score matrices, divided likewise, and dropped by selective recomputation."""
     routed: Number = 0.0
     """Copies of tokens at their experts, spread with the tokens over tensor-parallel ranks."""
+    backward: Number = 0.0
+    """Gradients that are alive at the widest point of a layer's backward pass; divided over tensor-parallel
+    ranks, gone when the layer is done."""
+    context: Number = 0.0
+    """Of `inside` what attention gives to its output projection."""
+    products: Number = 0.0
+    """What the matrix products write, divided over tensor-parallel ranks: the stock that recomputation by
+    operation keeps a part of."""
+    head: Number | None = None
+    """What is kept behind the layers for a token, where it was counted; None: logits, as the loss holds them."""
+    norm_extra: Number = 0.0
+    """More between, where norms are chains of plain operations in fp32."""
+    gate_extra: Number = 0.0
+    """More inside, where gate and product of a gated MLP are two operations."""
+    repeat_extra: Number = 0.0
+    """More inside, where keys and values are copied for every query head."""
 
 
 class Model(Protocol):
