@@ -9,6 +9,7 @@ import numpy as np
 
 from simtool.config.scenario import Cluster
 from simtool.errors import InputError
+from simtool.layout.habits import habits_of
 from simtool.layout.layouts import Layouts
 from simtool.layout.memory import MemoryEstimate, estimate_memory
 from simtool.layout.search import enumerate_layouts, pick
@@ -283,6 +284,7 @@ def _memory(job: Job, layouts: Layouts, machine: Machine) -> MemoryEstimate:
         capacity_bytes=machine.memory_bytes,
         workspace_bytes=machine.workspace_bytes,
         expert_load=or_one(machine.software.expert_load),
+        habits=habits_of(machine.software.name),
     )
 
 

@@ -71,7 +71,7 @@ def _columns(filled: Filled) -> dict[str, Any] | None:
     """Fields of a decoder; None without layers and width.
 
     R-head: heads of 128 features where their number is blank. R-ffn: MLP of 4 x hidden. R-kv:
-    as many key-value heads as heads. R-vocab: 51,200. R-mlp: an MLP other than 4 x hidden is gated.
+    as many key-value heads as heads. R-vocab: 51,200. R-mlp: an MLP other than 4 x hidden is gated, and a Llama's.
     R-topk: two of the experts. Models that are known to run every expert in full say so in no column: a blank
     top_k with experts whose size is given as switched stands for all of them (R-all).
     """
@@ -81,7 +81,7 @@ def _columns(filled: Filled) -> dict[str, Any] | None:
     heads = filled.number("heads", "R-head", max(1, round(hidden / 128))) or 1
     ffn = filled.number("ffn_hidden", "R-ffn", 4 * hidden) or 4 * hidden
     experts = int(filled.number("experts") or 1)
-    gated = ffn != 4 * hidden or experts > 1
+    gated = ffn != 4 * hidden or experts > 1 or "llama" in filled.text("model").lower()
     if gated:
         filled.rules.append("R-mlp")
     fields: dict[str, Any] = {

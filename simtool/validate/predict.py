@@ -6,11 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from simtool.profiles.find import ProfileLibrary
 from simtool.step.estimate import STEP_STATES
 from simtool.step.step import estimate_step
 from simtool.units import GIGA, TERA
 from simtool.validate.case import Case
 from simtool.validate.fit.stored import Stored
+from simtool.validate.memory_rows import stated_unit_gb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +47,8 @@ class Prediction:
     """Work of a token by the row's own way of counting [FLOP]."""
     peak_flop_per_s: float
     """Dense rate of one accelerator at the row's precision."""
-    memory_bytes: float
-    """On the fullest accelerator."""
+    memory_gb: float
+    """On one accelerator, as the source counts it [GB or GiB]."""
     node_power_w: float | None
     """Accelerators and host of one node; None where no power is known."""
     rules: tuple[str, ...]
@@ -83,22 +85,21 @@ class Prediction:
         """Predicted, of one accelerator, by the row's own way of counting [TFLOP/s]."""
         return self.tokens_per_s * self.token_flop / TERA
 
-    @property
-    def memory_gb(self) -> float:
-        """On the fullest accelerator [GB]."""
-        return self.memory_bytes / GIGA
 
-
-def predict_cases(cases: Sequence[Case], stored: Stored, evidence: Sequence[bool]) -> list[Prediction]:
+def predict_cases(
+    cases: Sequence[Case], stored: Stored, evidence: Sequence[bool], library: ProfileLibrary
+) -> list[Prediction]:
     """Predictions of expressed rows; none is made with constants that saw the row's family."""
     times = stored.step_time_s(cases)
     return [
-        _prediction(case, float(seconds), stored, is_evidence)
+        _prediction(case, float(seconds), stored, is_evidence, library)
         for case, seconds, is_evidence in zip(cases, times, evidence, strict=True)
     ]
 
 
-def _prediction(case: Case, seconds: float, stored: Stored, is_evidence: bool) -> Prediction:
+def _prediction(
+    case: Case, seconds: float, stored: Stored, is_evidence: bool, library: ProfileLibrary
+) -> Prediction:
     row, machine = case.row, case.machine
     seen = stored.has_seen(case)
     interval = stored.seen if seen else stored.unseen
@@ -124,7 +125,7 @@ def _prediction(case: Case, seconds: float, stored: Stored, is_evidence: bool) -
         model_flop=model_flop,
         token_flop=case.token_flop,
         peak_flop_per_s=machine.device.peak_flop_per_s(case.job.precision),
-        memory_bytes=float(case.memory.total_bytes),
+        memory_gb=stated_unit_gb(row, library) or float(case.memory.total_bytes) / GIGA,
         node_power_w=_node_power_w(case),
         rules=case.rules,
         stack_seen=seen,

@@ -85,7 +85,7 @@ def validate_table(
             skipped.append(found)
     if not cases:
         raise InputError(Problem(str(path), "", "found no row that can be predicted", "", "check the table"))
-    predictions = predict_cases(cases, stored or load(), [is_evidence(case) for case in cases])
+    predictions = predict_cases(cases, stored or load(), [is_evidence(case) for case in cases], library)
     scored = [one for one in predictions if one.is_evidence]
     baseline = constant_mfu(scored)
     scores = [score(name, chosen, baseline) for name, chosen in _groups(scored, by).items() if chosen]

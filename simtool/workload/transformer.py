@@ -23,6 +23,8 @@ from simtool.workload.precision import BYTES_PER_ELEMENT, Precision
 
 __all__ = ["BYTES_PER_ELEMENT", "Transformer", "build_step_graph"]
 
+TABLE_GRADIENT_PASSES = 1.2
+"""Bytes of zeroing (2) and adding up (10) a dense gradient over those of adding it up."""
 ROUTING_ELEMENTS_PER_EXPERT = 8.0
 """Per token, in one pass: logits in fp32 through softmax, selection and the balance loss, read and written."""
 
@@ -71,6 +73,8 @@ def build_step_graph(
         head.accumulate(model.vocab_size * h)
 
     embedding.elementwise("embedding", 2.0 * h, Shard.SEQUENCE)
+    # The table's gradient is dense, however few rows it has: zeroed, written, and added to the step's sum.
+    embedding.accumulate(TABLE_GRADIENT_PASSES * model.vocab_size * h)
     if model.embedding_norm:
         embedding.elementwise("embedding_norm", NORM_ELEMENTS_PER_HIDDEN * h, Shard.SEQUENCE)
     head.elementwise("final_norm", NORM_ELEMENTS_PER_HIDDEN * h, Shard.SEQUENCE)

@@ -9,7 +9,7 @@ import gzip
 import numpy as np
 import pytest
 
-from simtool.cli.main import main
+from simtool.cli import main
 from simtool.errors import InputError
 from simtool.profiles.find import default_library
 from simtool.validate.case import Case, express
@@ -18,6 +18,16 @@ from simtool.validate.fit.stored import NUM_FOLDS, fold_of, load, save
 from simtool.validate.predict import predict_cases
 from simtool.validate.score import SHIPPED, constant_mfu, score, validate_table
 from simtool.validate.table import read_rows
+
+
+@pytest.fixture
+def run_cli(capsys):
+    def call(*arguments):
+        capsys.readouterr()
+        code = main.call(list(arguments))
+        return code, capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +149,7 @@ def test_order_inside_sweeps_is_scored(validation):
     assert named(validation, "dense").rank > 0.9
 
 
-def test_one_line_is_written_for_every_row_of_a_table(tmp_path, capsys):
+def test_one_line_is_written_for_every_row_of_a_table(tmp_path, run_cli):
     rows = read_rows(SHIPPED)[:12]
     rows[3] = rows[3] | {"accelerator": "TPU v99"}
     table, out = tmp_path / "table.csv", tmp_path / "out.csv"
@@ -147,8 +157,7 @@ def test_one_line_is_written_for_every_row_of_a_table(tmp_path, capsys):
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    assert main(["validate", "--table", str(table), "--predictions", str(out)]) == 0
-    capsys.readouterr()
+    assert run_cli("validate", "--table", str(table), "--predictions", str(out))[0] == 0
     with out.open() as file:
         written = {line["id"]: line for line in csv.DictReader(file)}
     assert set(written) == {row["id"] for row in rows}
@@ -160,18 +169,18 @@ def test_one_line_is_written_for_every_row_of_a_table(tmp_path, capsys):
     assert float(one["predicted_node_power_w"]) > 0
 
 
-def test_figure_of_the_table(tmp_path, capsys):
-    assert main(["validate", "--plot", str(tmp_path / "figures")]) == 0
-    capsys.readouterr()
+def test_figure_of_the_table(tmp_path, run_cli):
+    assert run_cli("validate", "--plot", str(tmp_path / "figures"))[0] == 0
     assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".svg", ".png", ".csv"}
 
 
 @pytest.mark.parametrize(
     "arguments", [["--check", "nonsense"], ["--by", "colour"], ["--check", "left-out", "--table", "x"]]
 )
-def test_mistakes_on_the_command_line_end_in_two(arguments, capsys):
-    assert main(["validate", *arguments]) == 2
-    assert capsys.readouterr().err
+def test_mistakes_on_the_command_line_end_in_two(arguments, run_cli):
+    code, captured = run_cli("validate", *arguments)
+    assert code == 2
+    assert captured.err
 
 
 def test_tables_that_cannot_be_read(tmp_path):
@@ -204,4 +213,4 @@ def test_predictions_of_profiles_and_of_the_fit_agree(cases):
 def test_predict_cases_says_which_rows_are_scored(cases):
     low = [case for case in cases if case.row["quality"] == "low"][:1]
     assert not is_evidence(low[0])
-    assert not predict_cases(low, load(), [False])[0].is_evidence
+    assert not predict_cases(low, load(), [False], default_library())[0].is_evidence
