@@ -158,14 +158,15 @@ def fit_attention(calls: Sequence[Call], hardware: Hardware, seed: int) -> Class
 def fit_memory(calls: Sequence[Call], hardware: Hardware, seed: int) -> ClassFit:
     """Memory-bound operations, over the bytes they move."""
     chosen = [call for call in calls if call.op_class == "memory"]
-    priors, fixed = _priors(hardware.accelerator.efficiency.memory, MEMORY)
+    # What the cache keeps between the operations of a step counts: a benchmark's repeated kernel is not among them.
+    physical = {name: one for name, one in MEMORY.items() if not one.is_nuisance}
+    priors, fixed = _priors(hardware.accelerator.efficiency.memory, physical)
 
     def predict(curve: SimpleNamespace, rows: KernelTable) -> FloatArray:
         whole = SimpleNamespace(**{**fixed, **vars(curve)})
-        moved = rows.columns["num_bytes"]
-        # what the last operation left in the cache is read from there, of a tensor that fits as of a larger one
-        moved = moved - whole.cached_frac * np.minimum(moved, hardware.cache_bytes)
-        time_s = memory_time_s(moved, bandwidth_bytes_per_s=hardware.bandwidth_bytes_per_s, curve=whole)
+        time_s = memory_time_s(
+            rows.columns["num_bytes"], bandwidth_bytes_per_s=hardware.bandwidth_bytes_per_s, curve=whole
+        )
         return np.asarray(time_s)
 
     return _fitted(
@@ -210,9 +211,6 @@ def _priors(
     free: dict[str, Coefficient] = {}
     fixed: dict[str, float] = {}
     for name, usual in physical.items():
-        if usual.is_nuisance:
-            free[name] = usual
-            continue
         number: Sourced = getattr(section, name)
         fixed[name] = value = float(number)
         if 0.0 < value < (1.0 if usual.is_frac else np.inf):

@@ -24,6 +24,7 @@ RESIDUAL_KEYS = ("residual_p50", "residual_p90", "residual_all_p50", "residual_a
 IN_PLACE_SPREAD = 0.05
 """Of the ratio of products in training to those that were fitted, where these ran in training steps themselves."""
 LONGEST_LINE = 150
+"""Characters of a number with its source up to which it stands on one line."""
 FORWARD_SPREAD = 0.1
 """The same where they ran in forward passes alone, which load a board less."""
 
