@@ -26,6 +26,8 @@ from simtool.trace.source import counted
 
 QUICK_PERCENT = 10.0
 """Of the calls of one size, the quickest tenth did not wait."""
+LEAST_OF_PRIOR = 1.0 / 3.0
+"""Of the profile's efficiency: no library and no message size makes a link slower; another link does, and waiting."""
 HIGHEST_SHARE = 0.98
 """An efficiency of 1 cannot move."""
 _NAMES = {"send_recv": "point_to_point"}
@@ -97,6 +99,13 @@ def fit_links(runs: Sequence[Run], hardware: Hardware, library: ProfileLibrary, 
         is_training=np.ones(len(inside), bool),
     )  # fmt: skip
     fit = fit_with_prior(table, priors, lambda curve, rows: _predict(curve, rows, fabric))
+    found = fit.estimates["efficiency"]
+    if found.value < LEAST_OF_PRIOR * found.prior:
+        reason = (
+            f"large ones reach {found.value / found.prior:.0%} of what {network} does: they went over another network, "
+            "or waited for ranks that are slower"
+        )
+        return LinkFit(network=network, collectives=tuple(inside), fit=None, reason=reason)
     return LinkFit(network=network, collectives=tuple(inside), fit=fit)
 
 

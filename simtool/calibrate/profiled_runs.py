@@ -100,9 +100,9 @@ def read_runs(names: Sequence[str]) -> list[Run]:
     logs = [path for path in files if _format(path) not in OPS_FORMATS]
     traces = [path for path in files if path not in logs]
     if logs and len(traces) != 1:
-        shown = "no trace file" if not traces else f"{len(traces)} trace files"
+        shown = "without a trace file" if not traces else f"beside {len(traces)} trace files"
         mend = "bring each run and its logs together with 'simtool import TRACE LOG -o DIR', and name the folders"
-        found = f"is a power log beside {shown}"
+        found = f"is a power log {shown}"
         raise InputError(Problem(str(logs[0]), "", found, "one trace file for all power logs", mend))
     runs += [_of_import(str(path), import_trace([path, *logs])) for path in traces]
     if empty := [run for run in runs if not len(run.kernels)]:

@@ -1,6 +1,7 @@
 """Sections of a profile's file from the fits of profiled runs: what was fitted, and beside it what stayed.
 
-A number that stayed is written as the profile states it from which the fit began: value, kind, source, spread.
+A number that stayed is written as the profile states it from which the fit began: value, kind, source. Where others of
+its class were fitted, its spread is the one with which the fit let it move.
 """
 
 from __future__ import annotations
@@ -74,6 +75,9 @@ def _curve(found: ClassFit, data: Mapping[str, Any], source: str) -> dict[str, A
     for name, one in found.fit.estimates.items():
         if one.is_fitted:
             curve[name] = sourced_number(name, one.value, "calibrated", text, one.spread)
+        else:  # the fit took it to be this uncertain: another library may run here than the prior was measured with
+            spread = rounded(max(one.prior_spread, data[name].get("spread") or 0.0), 2)
+            curve[name] = {**data[name], "spread": spread}
     main, every = (found.fit.residuals(found.fit.held_out_s, all_sizes=one) for one in (False, True))
     told = (main.p50, main.p90, every.p50, every.p90)
     curve["basis"] = "measured"

@@ -22,7 +22,16 @@ from tests.trace.kineto_files import ADD, FLASH, GEMM, NCCL, Recorder
 PEAK, BANDWIDTH, PROCESSORS, LIMIT_W = 989.4e12, 3.35e12, 132, 700.0
 DEVICE = {"id": 0, "name": "NVIDIA H100 80GB HBM3", "totalGlobalMem": 85018279936, "numSms": PROCESSORS}
 BEGAN_US = 1_700_000_000e6
-SIZES = ((1024, 1024), (1024, 4096), (4096, 1024), (4096, 4096), (2048, 8192), (8192, 2048), (768, 3072), (5120, 1280))
+SIZES = (
+    (1024, 1024),
+    (1024, 4096),
+    (4096, 1024),
+    (4096, 4096),
+    (2048, 8192),
+    (8192, 2048),
+    (768, 3072),
+    (5120, 1280),
+)
 HEADS = ((16, 64), (32, 128), (12, 64), (40, 128), (8, 96), (24, 64))
 
 
@@ -117,7 +126,9 @@ class Maker:
         """Reads two tensors in bfloat16 and writes one."""
         time_s = float(
             memory_time_s(
-                6.0 * num_elements, bandwidth_bytes_per_s=BANDWIDTH, curve=SimpleNamespace(**self.truth.memory)
+                6.0 * num_elements,
+                bandwidth_bytes_per_s=BANDWIDTH,
+                curve=SimpleNamespace(**self.truth.memory),
             )
         )
         self.call("aten::add", ADD, [[num_elements], [num_elements]], time_s, "memory")
