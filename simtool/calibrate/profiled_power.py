@@ -99,8 +99,7 @@ def fit_power(runs: Sequence[Run], hardware: Hardware, seed: int) -> PowerFit:
         return PowerFit(
             stretches=stretches, used=empty, fit=None, reason="the power that was logged is modelled"
         )
-    logged = np.unique(np.round(stretches.limit_w[~np.isnan(stretches.limit_w)], 1))
-    limits = tuple(logged.tolist())
+    limits = _limits(runs)
     if power.limit is None and not limits:
         return PowerFit(
             stretches=stretches, used=empty, fit=None, reason="neither the profile nor the log states a limit"
@@ -139,11 +138,24 @@ def fit_power(runs: Sequence[Run], hardware: Hardware, seed: int) -> PowerFit:
     return PowerFit(stretches=stretches, used=free.astype(float), fit=fit, **told)  # type: ignore[arg-type]
 
 
+def _limits(runs: Sequence[Run]) -> tuple[float, ...]:
+    """Limits that were logged, ascending [W]."""
+    columns = [
+        meter.log.log.columns["power_limit_w"]
+        for run in runs
+        for meter in run.meters
+        if "power_limit_w" in meter.log.log.columns
+    ]
+    values = np.concatenate([*columns, np.empty(0)])
+    found: list[float] = np.unique(np.round(values[~np.isnan(values)], 1)).tolist()
+    return tuple(found)
+
+
 def _notes(limits: tuple[float, ...], limit_w: float, num_held: int) -> tuple[str, ...]:
     notes = []
     capped = [one for one in limits if one < CAPPED * limit_w]
     if capped:
-        shown = ", ".join(f"{one:g}" for one in capped)
+        shown = ", ".join(f"{one:g}" for one in capped[:4]) + (", ..." if len(capped) > 4 else "")
         notes.append(f"the board ran under a cap of {shown} W, of {limit_w:g} W: kernels may have run slower")
     if num_held:
         notes.append(f"{num_held} stretches at the cap say what the cap allows, and were not fitted")

@@ -48,6 +48,7 @@ COEFFICIENTS = {
     "efficiency": "share of link",
     "collective_latency": "start-up",
     "compute": "computing",
+    "memory": "moving memory",
     "communication": "communicating",
     "waiting": "waiting",
     "cap_exponent": "exponent of the clock",
@@ -57,10 +58,9 @@ COEFFICIENTS = {
 def draw_predicted(numbers: Table, *, kept: Collection[str], source: str) -> Figure:
     """One panel a class: predicted from the other shapes against measured, beside what the prior predicted."""
     classes = [str(one) for one in numbers.unique("op_class")]
-    drawing = style.new_figure(2.9 if len(classes) <= 3 else 5.4)
-    grid = drawing.subplots(1 if len(classes) <= 3 else 2, min(3, len(classes)), squeeze=False).ravel()
-    for axes in grid[len(classes) :]:
-        axes.set_visible(False)
+    num_rows = 1 if len(classes) <= 3 else 2
+    drawing = style.new_figure(2.9 if num_rows == 1 else 6.2)
+    grid = drawing.subplots(num_rows, len(classes) // num_rows, squeeze=False).ravel()
     for axes, name, letter in zip(grid, classes, "abcd", strict=False):
         own = numbers.where("op_class", name)
         _equality(axes, own)
@@ -195,9 +195,7 @@ def draw_coefficients(numbers: Table, *, begun_at: str, source: str) -> Figure:
             va="center", fontsize=6.5, color=style.BLACK if is_fitted else style.GREY,
         )  # fmt: skip
         coefficient = str(cells["coefficient"])
-        labels.append(
-            f"{CLASS_NAMES[name]}: {COEFFICIENTS.get(coefficient, CLASS_NAMES.get(coefficient, ''))}"
-        )
+        labels.append(f"{CLASS_NAMES[name]}: {COEFFICIENTS[coefficient]}")
     axes.axvline(1.0, color=style.GREY, linewidth=0.7)
     axes.set_xscale("log", base=2)
     axes.set_yticks(range(numbers.num_rows), labels)

@@ -37,6 +37,7 @@ def draw(numbers: Table, *, coefficients: Table, source: str) -> Figure:
     style.footer(
         drawing,
         "A point is a stretch of time, predicted from stretches of other times; its colour is what it mostly did. "
+        "Grey band: within 10 %. "
         f"{source}",
     )
     return drawing
@@ -76,9 +77,9 @@ def _predicted(axes: Axes, numbers: Table) -> None:
     axes.set_xlim(*ends)
     axes.set_ylim(*ends)
     axes.set_aspect("equal")
-    axes.set_xlabel("measured (W); grey band: within 10 %")
+    axes.set_xlabel("measured (W)")
     axes.set_ylabel("predicted (W)")
-    axes.legend(loc="upper left", handletextpad=0.2)
+    axes.legend(loc="lower right", handletextpad=0.2)
 
 
 def _by_doing(axes: Axes, coefficients: Table) -> None:
@@ -101,7 +102,7 @@ def _by_doing(axes: Axes, coefficients: Table) -> None:
             f"{value:.0f} W" if is_fitted else "stayed", (end, row), xytext=(4, 0), textcoords="offset points",
             va="center", fontsize=6.5, color=style.BLACK if is_fitted else style.GREY,
         )  # fmt: skip
-    axes.set_yticks(range(len(names)), [COEFFICIENTS.get(name, "moving memory") for name in names])
+    axes.set_yticks(range(len(names)), [COEFFICIENTS[name] for name in names])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, highest * 1.25)
@@ -114,10 +115,13 @@ def _clock(axes: Axes, numbers: Table, coefficients: Table) -> None:
     clock = numbers.numbers("clock_hz")[chosen] / GIGA
     axes.scatter(clock, numbers.numbers("power_w")[chosen], s=9, color=style.BLUE, alpha=0.7, linewidths=0)
     own = coefficients.where("coefficient", "cap_exponent")
-    title = "computing, by clock"
     if own.num_rows and bool(own.numbers("is_fitted")[0]):
-        title = f"computing, by clock: exponent {float(own.numbers('value')[0]):.2g}"
-    style.panel(axes, "c", title)
+        value, spread = float(own.numbers("value")[0]), float(own.numbers("spread")[0])
+        axes.annotate(
+            f"above idle it goes with\nclock^{value:.2g}, within {style.percent(spread)}", (0.96, 0.05),
+            xycoords="axes fraction", ha="right", fontsize=6.5,
+        )  # fmt: skip
+    style.panel(axes, "c", "computing, by clock")
     axes.set_ylim(0, None)
     axes.set_xlabel("clock (GHz)")
     axes.set_ylabel("power (W)")
