@@ -76,15 +76,22 @@ class PriorFit:
 
     @property
     def is_taken(self) -> bool:
-        """Whether it takes the place of the prior: something was fitted, and unseen shapes are predicted better."""
+        """Whether it takes the place of the prior."""
+        return not self.why_kept
+
+    @property
+    def why_kept(self) -> str:
+        """Why the prior stays; empty where something was fitted, and predicts unseen shapes better or well."""
         if not self.fitted:
-            return False
+            return "the traces tell less of it than the prior"
         main, measured_s = self.table.is_training, self.table.time_s
         error, of_prior = (
             float(np.mean(np.abs(np.log(predicted / measured_s)[main])))
             for predicted in (self.held_out_s, self.prior_s)
         )
-        return self.table.num_groups < LEAST_COMPARED or error < of_prior
+        if self.table.num_groups < LEAST_COMPARED or error < max(of_prior, ODD_KERNEL):
+            return ""
+        return "the fit predicts what was held out no better"
 
     def residuals(self, predicted_s: FloatArray, *, all_sizes: bool = False) -> Residuals:
         """Errors of predictions on the kernels that take the time, or on all."""
@@ -133,7 +140,8 @@ def fit_with_prior(table: KernelTable, coefficients: Mapping[str, Coefficient], 
     for fold, solution in enumerate(partial):
         held, seen = place == fold, table.where(place != fold)
         held_out[held] = predict(SimpleNamespace(**solution.values), table.where(held))
-        constant[held] = table.work[held] / np.median(seen.work / seen.time_s)
+        large = seen.where(seen.is_training) if seen.is_training.any() else seen
+        constant[held] = table.work[held] / np.median(large.work / large.time_s)
     estimates = {}
     for name, coefficient in coefficients.items():
         is_fitted, value = name in whole.free, whole.values[name]

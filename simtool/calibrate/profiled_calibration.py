@@ -109,7 +109,7 @@ def calibrate_runs(
     fits = {**{what: one.fit for what, one in classes.items()}, "power": power.fit, "links": links.fit}
     has_exponent = power.exponent is not None and power.exponent.is_fitted
     if not has_exponent and not any(fit is not None and fit.is_taken for fit in fits.values()):
-        raise InputError(_too_little(runs, classes, power, links))
+        raise InputError(_too_little(runs, fits, classes, power, links))
     source = _source(runs)
     notes = _notes(runs, begin, calls, odd, classes, power)
     trained = any(call.is_backward for call in calls)
@@ -131,18 +131,19 @@ def _check_rates(runs: Sequence[Run], calls: Sequence[Call], odd: Sequence[Call]
 
 
 def _too_little(
-    runs: Sequence[Run], classes: Mapping[str, ClassFit], power: PowerFit, links: LinkFit
-) -> list[Problem]:
+    runs: Sequence[Run], fits: Mapping[str, PriorFit | None], classes: Mapping[str, ClassFit], power: PowerFit,
+    links: LinkFit,
+) -> list[Problem]:  # fmt: skip
     """Why nothing at all could be fitted."""
     where = ", ".join(run.where for run in runs)
     if not any((run.kernels.texts("shapes")[0] >= 0).any() for run in runs):
         mend = "record with record_shapes=True, or lay a power log over the ops"
         return [Problem(where, "shapes", f"none were recorded, and of power: {power.reason}", "", mend)]
     why = {what: one.reason for what, one in classes.items()} | {"links": links.reason, "power": power.reason}
-    told = "the data tell less than the prior"
+    mend = "record more shapes, more steps, or a power log beside the ops"
     return [
-        Problem(where, what, reason or told, "", "record more shapes, steps, or a power log beside the ops")
-        for what, reason in why.items()
+        Problem(where, what, fit.why_kept if fit is not None else why[what], "", mend)
+        for what, fit in fits.items()
     ]
 
 
@@ -186,7 +187,7 @@ def _notes(
                 f"{thing}, {counted(num, 'shape')}, took {ratio:.2g} times what the curve says: not fitted"
             )
         if one.fit is not None and one.fit.fitted and not one.fit.is_taken:
-            notes.append(f"{what} stayed at its prior: the fit predicts held-out {one.held_out_by} no better")
+            notes.append(f"{what} stayed at its prior: {one.fit.why_kept}")
     notes += power.notes
     from_runs = [f"{Path(run.where).name}: {note}" for run in runs for note in run.notes]
     if len(from_runs) > MAX_NOTES:

@@ -49,7 +49,7 @@ def _fit_figures(found: ProfiledCalibration, name: str) -> dict[str, Any]:
     by = found.classes[name].held_out_by if name in found.classes else "shapes"
     return {
         "is_taken": fit.is_taken,
-        "reason": "" if fit.is_taken else _why_kept(found, name),
+        "reason": fit.why_kept,
         "held_out_by": "stretches of time" if name == "power" else by,
         "num_measured": len(fit.table),
         "num_groups": fit.table.num_groups,
@@ -129,7 +129,7 @@ def _stayed(found: ProfiledCalibration) -> None:
         if fit is None:
             table.add_row(name, reason)
         elif not fit.is_taken:
-            table.add_row(name, _why_kept(found, name))
+            table.add_row(name, fit.why_kept)
         elif stayed := [key for key, one in fit.estimates.items() if not one.is_fitted]:
             table.add_row(f"{name}: {', '.join(stayed)}", "the traces tell less of it than the prior")
     exponent = found.power.exponent
@@ -137,13 +137,6 @@ def _stayed(found: ProfiledCalibration) -> None:
         why = "no clocks were logged, or they did not vary while computing"
         table.add_row("power: cap_exponent", why)
     console.show(table)
-
-
-def _why_kept(found: ProfiledCalibration, name: str) -> str:
-    fit = found.fits[name][0]
-    if fit is None or not fit.fitted:
-        return "the traces tell less of it than the prior"
-    return "the fit predicts what was held out no better"
 
 
 def _launches(found: ProfiledCalibration) -> None:
