@@ -28,6 +28,7 @@ from simtool.calibrate.profiled_links import LinkFit, fit_links
 from simtool.calibrate.profiled_power import PowerFit, fit_power
 from simtool.calibrate.profiled_runs import Run
 from simtool.calibrate.profiled_sections import efficiency_section, network_file, on_one_line, power_section
+from simtool.calibrate.profiled_software import SoftwareFit, fit_software
 from simtool.calibrate.trace_profile import MAKERS_FIGURES, MAX_NAME, check_profile, write_files
 from simtool.config.dump import dump_yaml
 from simtool.config.marks import Keys
@@ -58,6 +59,8 @@ class ProfiledCalibration:
     power: PowerFit
     links: LinkFit
     launch: LaunchFacts
+    software: SoftwareFit | None
+    """None where no framework was named."""
     notes: tuple[str, ...]
 
     def write(self, folder: Path, *, force: bool = False) -> list[Path]:
@@ -80,8 +83,9 @@ class ProfiledCalibration:
 
 
 def calibrate_runs(
-    runs: Sequence[Run], name: str, library: ProfileLibrary, *, hardware: str | None = None, seed: int = 0
-) -> ProfiledCalibration:
+    runs: Sequence[Run], name: str, library: ProfileLibrary, *, hardware: str | None = None,
+    software: str | None = None, seed: int = 0,
+) -> ProfiledCalibration:  # fmt: skip
     """A profile of the device that runs were profiled on.
 
     Args:
@@ -89,12 +93,14 @@ def calibrate_runs(
         name: of the profile.
         library: where `hardware` is found.
         hardware: profile or family at which the fits begin; None for the profile that the device's name means.
+        software: profile of the framework that ran; None leaves frameworks alone.
         seed: of the draw of what is held out together.
 
     Raises:
         InputError: several kinds of device, an unknown one, or traces that tell nothing that a profile says.
     """
     begin = origin(runs, hardware, library)
+    framework = library.get("software", software) if software is not None else None
     accelerator = begin.hardware
     every = calls_of(runs)
     calls, odd = believable(every, accelerator)
@@ -114,11 +120,20 @@ def calibrate_runs(
     notes = _notes(runs, begin, calls, odd, classes, power)
     trained = any(call.is_backward for call in calls)
     files = _files(name, begin, classes, power, links, source, notes, trained=trained)
+    launch = launch_facts(runs)
+    found = None
+    if framework is not None:
+        found = fit_software(
+            runs, calls, launch, classes["attention"], prior=framework, name=name,
+            architecture=accelerator.accelerator.architecture, source=source,
+        )  # fmt: skip
+        if found.text:
+            files[f"software/{name}.yaml"] = found.text
     mend = f"name traces of one device, or another profile with {OPTION}"
     check_profile(runs[0].where, name, files, library, mend)
     return ProfiledCalibration(
         name=name, source=source, files=files, origin=begin, runs=tuple(runs), covered=coverage(runs, calls),
-        classes=classes, power=power, links=links, launch=launch_facts(runs), notes=tuple(notes),
+        classes=classes, power=power, links=links, launch=launch, software=found, notes=tuple(notes),
     )  # fmt: skip
 
 

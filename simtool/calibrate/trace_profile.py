@@ -331,7 +331,10 @@ def check_profile(
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, "utf-8")
         try:
-            ProfileLibrary((Path(folder), *library.folders)).get("accelerator", name)
+            written = ProfileLibrary((Path(folder), *library.folders))
+            written.get("accelerator", name)
+            if f"software/{name}.yaml" in files:
+                written.get("software", name)
         except InputError as error:
             problems = [
                 replace(problem, where=where, field=f"fitted {problem.field}".strip(), mend=mend)

@@ -63,6 +63,14 @@ def calibrate(
             help="Accelerator with the maker's figures, and what the traces do not tell; or its family.",
         ),
     ] = None,
+    software: Annotated[
+        str | None,
+        typer.Option(
+            "--software",
+            metavar="NAME",
+            help="Framework that ran: its launch floor is fitted too, from traces.",
+        ),
+    ] = None,
     draw: Annotated[
         int, typer.Option("--seed", min=0, metavar="N", help="Seed of the draw of shapes that are held out.")
     ] = 0,
@@ -86,20 +94,23 @@ def calibrate(
     library = inputs.library(profiles)
     suite = suite_of(traces)
     if suite is None:
-        _from_profilers(traces, chosen, library, hardware, draw, out, force=force, as_json=as_json)
+        _from_profilers(traces, chosen, library, hardware, software, draw, out, force=force, as_json=as_json)
+    elif software is not None:
+        found, mend = "a suite of measurements ran in no framework", "leave the option out"
+        raise InputError(Problem("--software", "", found, "", mend))
     else:
         _from_suite(suite, chosen, library, hardware, draw, out, force=force, as_json=as_json)
 
 
 def _from_profilers(
-    traces: list[str], name: str, library: ProfileLibrary, hardware: str | None, seed: int, out: Path | None,
-    *, force: bool, as_json: bool,
+    traces: list[str], name: str, library: ProfileLibrary, hardware: str | None, software: str | None, seed: int,
+    out: Path | None, *, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     from simtool.calibrate.profiled_calibration import calibrate_runs
     from simtool.calibrate.profiled_runs import read_runs
     from simtool.cli import show_calibration
 
-    found = calibrate_runs(read_runs(traces), name, library, hardware=hardware, seed=seed)
+    found = calibrate_runs(read_runs(traces), name, library, hardware=hardware, software=software, seed=seed)
     written: list[Path] = []
     skipped: dict[str, str] = {}
     if out is not None:

@@ -38,6 +38,14 @@ def profiled_figures(found: ProfiledCalibration) -> dict[str, Any]:
             "delay_s": found.launch.delay_s,
             "idle_frac": found.launch.idle_frac,
         },
+        "software": None
+        if found.software is None
+        else {
+            "framework": found.software.framework,
+            "launch_floor_s": _estimate(found.software.launch_floor),
+            "launches_per_layer": found.software.launches_per_layer,
+            "reason": found.software.reason,
+        },
         "notes": list(found.notes),
     }
 
@@ -100,6 +108,11 @@ def _fitted(found: ProfiledCalibration) -> None:
     if exponent is not None and exponent.is_fitted:
         told = (f"{exponent.value:.3g}", f"{exponent.spread:.0%}", f"{exponent.prior:.3g}")
         table.add_row("power: cap_exponent", *told)
+    software = found.software
+    if software is not None and software.launch_floor.is_fitted:
+        floor = software.launch_floor
+        told = (display(floor.value, "s", 3), f"{floor.spread:.0%}", display(floor.prior, "s", 3))
+        table.add_row("software: launch_floor", *told)
     console.show(table)
 
 
@@ -136,6 +149,8 @@ def _stayed(found: ProfiledCalibration) -> None:
     if exponent is None or not exponent.is_fitted:
         why = "no clocks were logged, or they did not vary while computing"
         table.add_row("power: cap_exponent", why)
+    if found.software is not None and found.software.reason:
+        table.add_row("software: launch_floor", found.software.reason)
     console.show(table)
 
 

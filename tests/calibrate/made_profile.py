@@ -216,3 +216,31 @@ def loads(truth: Truth, *, rounds: int = 4) -> Maker:
             make.addition(2 ** (24 + len(make.doing) % 5))
         make.record.step(number, begin_us - 10, make.now_us - begin_us + 5)
     return make
+
+
+def host_bound(truth: Truth, *, layers: int = 6, launch_us: float = 25.0, steps: int = 3) -> Maker:
+    """Training steps of small layers whose kernels end before the host calls for the next."""
+    make = Maker(truth)
+
+    def paced() -> None:
+        last_begin_us = make.doing[-1][0]
+        make.now_us = last_begin_us + launch_us
+
+    for step in range(1, steps + 1):
+        begin_us = make.now_us
+        for _ in range(layers):
+            for m, n, k in ((256, 512, 512), (256, 1536, 512)):
+                make.product(m, n, k)
+                paced()
+            make.attention(2, 8, 128, 64)
+            paced()
+            make.addition(2**17)
+            paced()
+        for _ in range(layers):
+            make.attention(2, 8, 128, 64, backward=True)
+            paced()
+            for m, n, k in ((512, 512, 256), (1536, 512, 256)):
+                make.product(m, n, k, layout="NT")
+                paced()
+        make.record.step(step, begin_us - 10, make.now_us - begin_us + 5)
+    return make

@@ -17,7 +17,7 @@ from simtool.calibrate.profiled_runs import read_runs
 from simtool.errors import InputError
 from simtool.profiles.find import ProfileLibrary, default_library
 from simtool.trace.importing import import_trace
-from tests.calibrate.made_profile import DEVICE, Maker, Truth, loads, run
+from tests.calibrate.made_profile import DEVICE, Maker, Truth, host_bound, loads, run
 
 LIBRARY = default_library()
 
@@ -273,3 +273,35 @@ def test_collectives_over_another_network_do_not_slow_the_domain_down(tmp_path: 
 def _read(found: ProfiledCalibration, folder: Path) -> Any:
     found.write(folder)
     return ProfileLibrary((folder, *LIBRARY.folders)).get("accelerator", "mine")
+
+
+def test_the_launch_floor_of_a_framework(tmp_path: Path) -> None:
+    """Seven launches a layer at 25 us: 0.175 ms, between which and the prior of 1.2 ms the fit lies."""
+    path = host_bound(Truth(noise=0.0)).write(tmp_path / "trace.json")
+    found = calibrated(path, software="torchtitan")
+    assert found.launch.is_host_bound
+    assert found.launch.host_s is not None
+    assert found.launch.host_s[1] == pytest.approx(25e-6, rel=0.02)
+    assert found.software is not None
+    assert found.software.launches_per_layer == pytest.approx(7.0)
+    floor = found.software.launch_floor
+    assert floor.is_fitted
+    assert 0.175e-3 < floor.value < 0.6 * 1.2e-3
+    found.write(tmp_path / "written")
+    library = ProfileLibrary((tmp_path / "written", *LIBRARY.folders))
+    written, prior = library.get("software", "mine"), LIBRARY.get("software", "torchtitan")
+    assert written.launch_floor.value == pytest.approx(floor.value, rel=1e-3)
+    assert written.accuracy is None
+    assert written.seen == ("hopper",)
+    assert written.dp_exposed == prior.dp_exposed
+
+
+def test_forward_passes_tell_no_launch_floor(tmp_path: Path) -> None:
+    make = Maker(Truth())
+    for heads in (8, 16, 32):
+        make.attention(2, heads, 1024, 64)
+        make.product(2048, 64 * heads, 4096)
+    found = calibrated(make.write(tmp_path / "trace.json"), software="torchtitan")
+    assert found.software is not None
+    assert found.software.reason == "no backward pass is in the traces"
+    assert not found.software.launch_floor.is_fitted

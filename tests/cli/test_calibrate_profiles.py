@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.calibrate.made_profile import Maker, Truth, loads, run
+from tests.calibrate.made_profile import Maker, Truth, host_bound, loads, run
 from tests.cli.conftest import Called
 
 Simtool = Callable[..., Called]
@@ -67,6 +67,25 @@ def test_power_and_links_have_their_files(simtool: Simtool, tmp_path: Path) -> N
     assert {"mine/my-h100-figures/power.svg", "mine/my-h100-figures/power.csv"} <= set(told["files"])
     run_ = simtool("run", "quickstart", "--set", "cluster.accelerator=my-h100", "--profiles", "mine")
     assert run_.code == 0, run_.err
+
+
+def test_a_framework_is_calibrated_beside_its_device(simtool: Simtool, tmp_path: Path) -> None:
+    host_bound(Truth()).write(tmp_path / "trace.json")
+    called = simtool("calibrate", "trace.json", "-o", "mine/my-h100.yaml", "--software", "torchtitan")
+    assert called.code == 0, called.err
+    assert "software: launch_floor" in called.out
+    assert "mine/software/my-h100.yaml" in called.out
+    words = (
+        "--set",
+        "software.framework=my-h100",
+        "--set",
+        "cluster.accelerator=my-h100",
+        "--profiles",
+        "mine",
+    )
+    assert simtool("run", "quickstart", *words).code == 0
+    for wrong in (("example", "--software", "torchtitan"), ("trace.json", "--software", "torchtian")):
+        assert simtool("calibrate", *wrong).code == 2
 
 
 def test_what_is_there_stays_unless_forced(simtool: Simtool, trace: Path, tmp_path: Path) -> None:
