@@ -110,7 +110,7 @@ def _of_run(number: int, run: Run) -> Iterator[Call]:
     texts = {name: kernels.texts(name) for name in _KEYS}
     duration = kernels.numbers("duration_s")
     chosen = kernels.where("op_class", *FITTED, "conv") & (texts["shapes"][0] != NOTHING)
-    chosen &= (texts["operator"][0] != NOTHING) & (duration >= MIN_TIME_S)
+    chosen &= (texts["operator"][0] != NOTHING) & (duration >= MIN_TIME_S) & np.isfinite(duration)
     places = np.flatnonzero(chosen)
     if not len(places):
         return
@@ -140,7 +140,7 @@ def _call(
         return None
     sizes, whole = dict(described[0]), described[1]
     if op_class == "memory":
-        known = moved > 0
+        known = (moved > 0) & np.isfinite(moved)
         time_s, work_bytes = duration_s[known], moved[known]
         if not len(time_s):
             return None

@@ -33,6 +33,8 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
 READINGS_PER_STRETCH = 4
 LEAST_STRETCHES = 8
 """Below, power is not fitted."""
+MOST_STRETCHES = 100_000
+"""Of one run; a longer one has longer stretches."""
 NUM_BLOCKS = 10
 """Neighbouring stretches are held out together: the next one is no news."""
 LEAST_DEVIATION = 0.2
@@ -200,8 +202,10 @@ def _of_meter(run: Run, meter: Metered) -> Stretches | None:
     kernels = run.kernels.of_rank(meter.rank)
     begin = kernels.numbers("start_s")
     end = begin + kernels.numbers("duration_s")
-    width_s = max(READINGS_PER_STRETCH * log.period_s[1], READINGS_PER_STRETCH * meter.error_s)
-    edges = np.arange(float(begin.min()), float(end.max()), width_s)
+    first_s, last_s = float(begin.min()), float(end.max())
+    width_s = READINGS_PER_STRETCH * max(log.period_s[1], meter.error_s)
+    width_s = max(width_s, (last_s - first_s) / MOST_STRETCHES)
+    edges = np.arange(first_s, last_s, width_s)
     if len(edges) < 2:
         return None
     energy_j, known_s = _energies(log, edges - meter.offset_s)

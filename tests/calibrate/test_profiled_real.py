@@ -9,9 +9,14 @@ import pytest
 
 from simtool.calibrate.prior_fit import PriorFit
 from simtool.calibrate.profiled_calibration import ProfiledCalibration, calibrate_runs
+from simtool.calibrate.profiled_calls import Call, calls_of
 from simtool.calibrate.profiled_runs import read_runs
 from simtool.errors import InputError
-from simtool.profiles.find import default_library
+from simtool.machine.attention import attention_time_s
+from simtool.machine.gemm import gemm_time_s
+from simtool.machine.memory_bound import memory_time_s
+from simtool.profiles.find import ProfileLibrary, default_library
+from simtool.profiles.schema import Accelerator
 
 MODELS = ("bert-small", "qwen1.5-0.5b", "vit-base")
 
@@ -90,3 +95,52 @@ def test_a_trace_without_shapes_is_refused(reference_data: Path) -> None:
 def test_two_makers_devices_are_refused(reference_data: Path) -> None:
     with pytest.raises(InputError, match="all traces of one kind of device"):
         calibrated(reference_data, "h100_vit-base", "mi300x_vit-base")
+
+
+def kernel_time_s(profile: Accelerator, calls: list[Call]) -> float:
+    """Time of calls by a profile, as the step model prices them."""
+    bandwidth = float(profile.memory.bandwidth)
+    total = 0.0
+    for call in calls:
+        s = call.sizes
+        rates = {
+            "peak_flop_per_s": float(profile.peak[call.rate]) if call.op_class != "memory" else 0.0,
+            "num_processors": profile.num_processors, "bandwidth_bytes_per_s": bandwidth, "element_bytes": 2.0,
+        }  # fmt: skip
+        curves = profile.efficiency
+        if call.op_class == "gemm":
+            one = gemm_time_s(s["m"], s["n"], s["k"], curve=curves.gemm, batch=s["batch"], **rates)  # type: ignore[arg-type]
+        elif call.op_class == "attention":
+            one = attention_time_s(
+                s["batch"], s["num_heads"], s["seq_len"], s["head_dim"], num_kv_heads=s["num_kv_heads"],
+                num_keys=s["num_keys"], curve=curves.attention, **rates,  # type: ignore[arg-type]
+            )  # fmt: skip
+        else:
+            one = memory_time_s(s["num_bytes"], bandwidth_bytes_per_s=bandwidth, curve=curves.memory)
+        total += call.num_calls * float(one)
+    return total
+
+
+@pytest.mark.parametrize(("device", "profile"), [("h100", "h100-sxm"), ("mi300x", "mi300x")])
+def test_a_model_that_was_not_seen(reference_data: Path, tmp_path: Path, device: str, profile: str) -> None:
+    """Kernel time of one model by the profile that the two others were calibrated to, and by the shipped one."""
+    library = default_library()
+    fitted, shipped = [], []
+    for left_out in MODELS:
+        folder = tmp_path / left_out
+        calibrated(reference_data, *(f"{device}_{model}" for model in MODELS if model != left_out)).write(
+            folder
+        )
+        mine = ProfileLibrary((folder, *library.folders)).get("accelerator", "mine")
+        trace = str(reference_data / "data" / "kineto" / f"{device}_{left_out}.json.gz")
+        calls = [
+            call
+            for call in calls_of(read_runs([trace]))
+            if call.op_class == "memory" or (call.op_class in ("gemm", "attention") and call.rate == "bf16")
+        ]
+        measured = sum(call.num_calls * call.time_s for call in calls)
+        fitted.append(abs(kernel_time_s(mine, calls) / measured - 1.0))
+        shipped.append(abs(kernel_time_s(library.get("accelerator", profile), calls) / measured - 1.0))
+    assert max(fitted) < 0.22
+    assert np.mean(fitted) < 0.16 < np.mean(shipped)
+    assert np.mean(fitted) < 0.6 * np.mean(shipped)
