@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from simtool.config.marks import Keys
 
 WORDS = {"gemm": "matrix products", "attention": "attention", "memory": "memory-bound operations"}
+OF_THE_PRIOR = ("correction",)
+"""What a profile says of its own coefficients alone, by the table that they were fitted to."""
 RESIDUAL_KEYS = ("residual_p50", "residual_p90", "residual_all_p50", "residual_all_p90", "num_measured")
 IN_PLACE_SPREAD = 0.05
 """Of the ratio of products in training to those that were fitted, where these ran in training steps themselves."""
@@ -69,7 +71,7 @@ def _curve(found: ClassFit, data: Mapping[str, Any], source: str) -> dict[str, A
     curve = dict(data)
     if not found.is_taken or found.fit is None:
         return curve
-    for key in RESIDUAL_KEYS:
+    for key in (*RESIDUAL_KEYS, *OF_THE_PRIOR):
         curve.pop(key, None)
     text = f"{WORDS[found.op_class]}, {source}"
     for name, one in found.fit.estimates.items():
