@@ -15,6 +15,7 @@ from typing import Any
 from simtool import __version__
 from simtool.calibrate.prior_fit import PriorFit
 from simtool.calibrate.profiled_calls import Call, Coverage, calls_of, coverage
+from simtool.calibrate.profiled_cap import fit_cap
 from simtool.calibrate.profiled_curves import (
     ClassFit,
     believable,
@@ -57,6 +58,8 @@ class ProfiledCalibration:
     classes: Mapping[str, ClassFit]
     """Of gemm, attention and memory."""
     power: PowerFit
+    cap: tuple[PriorFit | None, str]
+    """Answer to a cap, or why it is not known."""
     links: LinkFit
     launch: LaunchFacts
     software: SoftwareFit | None
@@ -79,6 +82,7 @@ class ProfiledCalibration:
             **found,
             "links": (self.links.fit, self.links.reason),
             "power": (self.power.fit, self.power.reason),
+            "cap": self.cap,
         }
 
 
@@ -111,15 +115,20 @@ def calibrate_runs(
         "memory": fit_memory(calls, accelerator, seed),
     }
     power = fit_power(runs, accelerator, seed)
+    cap = fit_cap(power.stretches, accelerator, seed)
     links = fit_links(runs, accelerator, library, seed)
-    fits = {**{what: one.fit for what, one in classes.items()}, "power": power.fit, "links": links.fit}
-    has_exponent = power.exponent is not None and power.exponent.is_fitted
-    if not has_exponent and not any(fit is not None and fit.is_taken for fit in fits.values()):
-        raise InputError(_too_little(runs, fits, classes, power, links))
+    fits = {
+        **{what: one.fit for what, one in classes.items()},
+        "links": links.fit,
+        "power": power.fit,
+        "cap": cap[0],
+    }
+    if not any(fit is not None and fit.is_taken for fit in fits.values()):
+        raise InputError(_too_little(runs, fits, classes, power, links, cap[1]))
     source = _source(runs)
     notes = _notes(runs, begin, calls, odd, classes, power)
     trained = any(call.is_backward for call in calls)
-    files = _files(name, begin, classes, power, links, source, notes, trained=trained)
+    files = _files(name, begin, classes, power, cap[0], links, source, notes, trained=trained)
     launch = launch_facts(runs)
     found = None
     if framework is not None:
@@ -133,7 +142,7 @@ def calibrate_runs(
     check_profile(runs[0].where, name, files, library, mend)
     return ProfiledCalibration(
         name=name, source=source, files=files, origin=begin, runs=tuple(runs), covered=coverage(runs, calls),
-        classes=classes, power=power, links=links, launch=launch, software=found, notes=tuple(notes),
+        classes=classes, power=power, cap=cap, links=links, launch=launch, software=found, notes=tuple(notes),
     )  # fmt: skip
 
 
@@ -147,7 +156,7 @@ def _check_rates(runs: Sequence[Run], calls: Sequence[Call], odd: Sequence[Call]
 
 def _too_little(
     runs: Sequence[Run], fits: Mapping[str, PriorFit | None], classes: Mapping[str, ClassFit], power: PowerFit,
-    links: LinkFit,
+    links: LinkFit, cap: str,
 ) -> list[Problem]:  # fmt: skip
     """Why nothing at all could be fitted."""
     where = ", ".join(run.where for run in runs)
@@ -155,6 +164,7 @@ def _too_little(
         mend = "record with record_shapes=True, or lay a power log over the ops"
         return [Problem(where, "shapes", f"none were recorded, and of power: {power.reason}", "", mend)]
     why = {what: one.reason for what, one in classes.items()} | {"links": links.reason, "power": power.reason}
+    why["cap"] = cap
     mend = "record more shapes, more steps, or a power log beside the ops"
     return [
         Problem(where, what, fit.why_kept if fit is not None else why[what], "", mend)
@@ -204,15 +214,18 @@ def _notes(
         if one.fit is not None and one.fit.fitted and not one.fit.is_taken:
             notes.append(f"{what} stayed at its prior: {one.fit.why_kept}")
     notes += power.notes
-    from_runs = [f"{Path(run.where).name}: {note}" for run in runs for note in run.notes]
+    from_runs = []
+    for run in runs:
+        where = f"{Path(run.where).name}: "
+        from_runs += [note if note.startswith(where) else f"{where}{note}" for note in run.notes]
     if len(from_runs) > MAX_NOTES:
         from_runs = [*from_runs[:MAX_NOTES], f"{len(from_runs) - MAX_NOTES} more notes of the traces"]
     return [*notes, *from_runs]
 
 
 def _files(
-    name: str, begin: Origin, classes: Mapping[str, ClassFit], power: PowerFit, links: LinkFit, source: str,
-    notes: list[str], *, trained: bool,
+    name: str, begin: Origin, classes: Mapping[str, ClassFit], power: PowerFit, cap: PriorFit | None, links: LinkFit,
+    source: str, notes: list[str], *, trained: bool,
 ) -> dict[str, str]:  # fmt: skip
     data = begin.data
     title = f"{data['title']}, calibrated from traces"
@@ -222,7 +235,7 @@ def _files(
         "name": name,
         "title": title,
         **{key: data[key] for key in (*MAKERS_FIGURES, "fastest") if key in data},
-        "power": power_section(power, data["power"], source, notes),
+        "power": power_section(power, cap, data["power"], source, notes),
     }
     files: dict[str, str] = {}
     if links.fit is not None and links.fit.is_taken:

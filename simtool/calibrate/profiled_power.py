@@ -1,4 +1,4 @@
-"""Power by what a device does, and its answer to a cap, from power logs over profiled runs.
+"""Power by what a device does, from power logs over profiled runs.
 
 A stretch of time has shares: computing (products, convolutions, attention), moving memory (all other
 kernels), communicating with nothing else to do, and waiting (no kernel at all). Its mean power is the sum of
@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from simtool.calibrate.fit import Coefficient
-from simtool.calibrate.prior_fit import Estimate, PriorFit, fit_with_prior
+from simtool.calibrate.prior_fit import PriorFit, fit_with_prior
 from simtool.calibrate.profiled_curves import Hardware
 from simtool.calibrate.profiled_runs import Metered, Run
 from simtool.calibrate.tables import FloatArray, KernelTable
@@ -43,9 +44,7 @@ CAP_BINDS = 0.95
 """Power over the cap from which on a stretch says what the cap allows, not what the work would draw."""
 CAPPED = 0.98
 """A limit below this share of the profile's is a cap that somebody set."""
-CLOCK_RANGE = 0.1
-"""Least range of the clock, relative, that tells an exponent."""
-MOSTLY = 0.8
+MOSTLY = 0.9
 """Share of computing from which a stretch tells the clock's effect."""
 
 
@@ -74,12 +73,8 @@ class PowerFit:
     fit: PriorFit | None
     reason: str = ""
     """Why nothing was fitted."""
-    exponent: Estimate | None = None
-    """Of the clock, where it was logged and varied."""
     limits_w: tuple[float, ...] = ()
     """Limits that were logged, ascending."""
-    clocks_hz: tuple[float, float] | None = None
-    """Lowest and highest mean clock of a computing stretch."""
     notes: tuple[str, ...] = ()
 
     def predicted_w(self) -> FloatArray:
@@ -90,7 +85,7 @@ class PowerFit:
 def fit_power(runs: Sequence[Run], hardware: Hardware, seed: int) -> PowerFit:
     """Fit the powers of a device to all runs that were metered."""
     power = hardware.accelerator.power
-    stretches = _stretches(runs)
+    stretches = stretches_of(runs)
     empty = np.zeros(len(stretches))
     modelled = any(meter.kind != "measured" for run in runs for meter in run.meters)
     if not any(run.meters for run in runs):
@@ -109,13 +104,12 @@ def fit_power(runs: Sequence[Run], hardware: Hardware, seed: int) -> PowerFit:
     limit_w = float(power.limit) if power.limit is not None else limits[-1]
     free = ~((stretches.limit_w < CAPPED * limit_w) & (stretches.power_w >= CAP_BINDS * stretches.limit_w))
     notes = _notes(limits, limit_w, int(np.sum(~free)))
-    exponent, clocks = _exponent(stretches, hardware)
-    told = {"exponent": exponent, "clocks_hz": clocks, "limits_w": limits, "notes": notes}
+    told: dict[str, Any] = {"limits_w": limits, "notes": notes}
     if int(free.sum()) < LEAST_STRETCHES:
         reason = (
             f"power is known in {int(free.sum())} stretches of time, at least {LEAST_STRETCHES} are needed"
         )
-        return PowerFit(stretches=stretches, used=empty, fit=None, reason=reason, **told)  # type: ignore[arg-type]
+        return PowerFit(stretches=stretches, used=empty, fit=None, reason=reason, **told)
     priors = {}
     for doing in DOING:
         number = getattr(power.by_phase, doing)
@@ -135,9 +129,9 @@ def fit_power(runs: Sequence[Run], hardware: Hardware, seed: int) -> PowerFit:
 
     if table.num_groups < 2:
         reason = "all metered time lies in one stretch"
-        return PowerFit(stretches=stretches, used=empty, fit=None, reason=reason, **told)  # type: ignore[arg-type]
+        return PowerFit(stretches=stretches, used=empty, fit=None, reason=reason, **told)
     fit = fit_with_prior(table, present, predict)
-    return PowerFit(stretches=stretches, used=free.astype(float), fit=fit, **told)  # type: ignore[arg-type]
+    return PowerFit(stretches=stretches, used=free.astype(float), fit=fit, **told)
 
 
 def _limits(runs: Sequence[Run]) -> tuple[float, ...]:
@@ -174,7 +168,8 @@ def _drawn_blocks(block: FloatArray, seed: int) -> np.ndarray[tuple[int], np.dty
     return np.asarray(drawn[number], np.intp)
 
 
-def _stretches(runs: Sequence[Run]) -> Stretches:
+def stretches_of(runs: Sequence[Run]) -> Stretches:
+    """Stretches of all metered ranks of all runs."""
     parts = [
         part
         for run in runs
@@ -251,39 +246,3 @@ def _means(meter: Metered, column: str, edges: FloatArray) -> FloatArray:
     total = np.bincount(place[good], values[good], len(means))
     means[num > 0] = total[num > 0] / num[num > 0]
     return means
-
-
-def _exponent(stretches: Stretches, hardware: Hardware) -> tuple[Estimate | None, tuple[float, float] | None]:
-    """How power above idle goes with the clock: the slope of its logarithm, in stretches that compute."""
-    power = hardware.accelerator.power
-    idle_w = float(power.idle) if power.idle is not None else 0.0
-    chosen = (
-        (stretches.shares["compute"] >= MOSTLY)
-        & (stretches.clock_hz > 0)
-        & (stretches.power_w > 1.1 * idle_w)
-    )
-    if int(chosen.sum()) < LEAST_STRETCHES:
-        return None, None
-    clock = stretches.clock_hz[chosen]
-    range_hz = (float(clock.min()), float(clock.max()))
-    if range_hz[1] < (1.0 + CLOCK_RANGE) * range_hz[0]:
-        return None, range_hz
-    x, y = np.log(clock), np.log(stretches.power_w[chosen] - idle_w)
-    number = power.cap_exponent
-    prior, deviation = float(number), max(0.3, number.spread or 0.0) * float(number)
-    centred = x - x.mean()
-    slope = float(centred @ (y - y.mean()) / (centred @ centred))
-    rest = y - y.mean() - slope * centred
-    # ten stretches of one setting are one observation: neighbours differ by less than settings do
-    num_told = max(2, len(np.unique(np.round(clock / 15e6))))
-    error = float(np.sqrt(max(np.mean(rest**2), 0.03**2) / num_told / np.var(x)))
-    weight = 1.0 / error**2 + 1.0 / deviation**2
-    value = (slope / error**2 + prior / deviation**2) / weight
-    is_fitted = error < deviation and value > 0
-    return (
-        Estimate(
-            value=value if is_fitted else prior, spread=(weight**-0.5 if is_fitted else deviation) / prior,
-            prior=prior, prior_spread=deviation / prior, is_fitted=is_fitted,
-        ),
-        range_hz,
-    )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from simtool.calibrate.efficiency_files import rounded, sourced_number
+from simtool.calibrate.prior_fit import PriorFit
 from simtool.calibrate.profiled_curves import ClassFit
 from simtool.calibrate.profiled_links import LinkFit
 from simtool.calibrate.profiled_power import PowerFit
@@ -89,9 +90,11 @@ def _curve(found: ClassFit, data: Mapping[str, Any], source: str) -> dict[str, A
     return {**curve, "num_measured": len(found.fit.table)}
 
 
-def power_section(found: PowerFit, data: Mapping[str, Any], source: str, notes: list[str]) -> dict[str, Any]:
+def power_section(
+    found: PowerFit, cap: PriorFit | None, data: Mapping[str, Any], source: str, notes: list[str]
+) -> dict[str, Any]:
     """Section ``power``: measured powers as shares of the limit; all else as the profile has it."""
-    section = {key: data[key] for key in ("idle", "limit", "by_phase", "cap_exponent") if key in data}
+    section = dict(data)
     limit_w = parse(section["limit"]["value"], "W") if "limit" in section else 0.0
     if found.limits_w and found.limits_w[-1] > limit_w:
         limit_w = found.limits_w[-1]
@@ -116,10 +119,15 @@ def power_section(found: PowerFit, data: Mapping[str, Any], source: str, notes: 
                 phase, share, "measured", f"power logs beside the ops, {source}", spread
             )
         section["by_phase"] = by_phase
-    if found.exponent is not None and found.exponent.is_fitted:
+    if cap is not None and cap.is_taken:
         text = f"power against the clock while computing, {source}"
-        one = found.exponent
-        section["cap_exponent"] = sourced_number("cap_exponent", one.value, "calibrated", text, one.spread)
+        answer = dict(section.get("cap", {}))
+        for name, one in cap.estimates.items():
+            if one.is_fitted:
+                number = sourced_number(name, one.value, "calibrated", text, one.spread)
+                (section if name == "cap_exponent" else answer)[name] = number
+        if answer:
+            section["cap"] = answer
     return section
 
 

@@ -30,7 +30,6 @@ def profiled_figures(found: ProfiledCalibration) -> dict[str, Any]:
             name: {"total_s": one.total_s, "known_s": one.known_s} for name, one in found.covered.items()
         },
         "fits": {name: _fit_figures(found, name) for name in found.fits},
-        "cap_exponent": None if found.power.exponent is None else _estimate(found.power.exponent),
         "launch": {
             "num_launches": found.launch.num_launches,
             "num_awaited": found.launch.num_awaited,
@@ -58,7 +57,7 @@ def _fit_figures(found: ProfiledCalibration, name: str) -> dict[str, Any]:
     return {
         "is_taken": fit.is_taken,
         "reason": fit.why_kept,
-        "held_out_by": "stretches of time" if name == "power" else by,
+        "held_out_by": {"power": "stretches of time", "cap": "clocks"}.get(name, by),
         "num_measured": len(fit.table),
         "num_groups": fit.table.num_groups,
         "coefficients": {key: _estimate(one) for key, one in fit.estimates.items()},
@@ -104,10 +103,6 @@ def _fitted(found: ProfiledCalibration) -> None:
                 if one.is_fitted:
                     told = (_value(name, key, one.value), f"{one.spread:.0%}", _value(name, key, one.prior))
                     table.add_row(f"{name}: {key}", *told)
-    exponent = found.power.exponent
-    if exponent is not None and exponent.is_fitted:
-        told = (f"{exponent.value:.3g}", f"{exponent.spread:.0%}", f"{exponent.prior:.3g}")
-        table.add_row("power: cap_exponent", *told)
     software = found.software
     if software is not None and software.launch_floor.is_fitted:
         floor = software.launch_floor
@@ -145,10 +140,6 @@ def _stayed(found: ProfiledCalibration) -> None:
             table.add_row(name, fit.why_kept)
         elif stayed := [key for key, one in fit.estimates.items() if not one.is_fitted]:
             table.add_row(f"{name}: {', '.join(stayed)}", "the traces tell less of it than the prior")
-    exponent = found.power.exponent
-    if exponent is None or not exponent.is_fitted:
-        why = "no clocks were logged, or they did not vary while computing"
-        table.add_row("power: cap_exponent", why)
     if found.software is not None and found.software.reason:
         table.add_row("software: launch_floor", found.software.reason)
     console.show(table)

@@ -113,13 +113,6 @@ def coefficient_table(found: ProfiledCalibration) -> Table:
                 }
                 for key, one in fit.estimates.items()
             ]  # fmt: skip
-    if (one := found.power.exponent) is not None:
-        rows.append(
-            {
-                "fit": "power", "coefficient": "cap_exponent", "prior": one.prior, "prior_spread": one.prior_spread,
-                "value": one.value, "spread": one.spread, "is_fitted": int(one.is_fitted),
-            }
-        )  # fmt: skip
     return from_rows(rows)
 
 
@@ -204,7 +197,7 @@ PLATES: tuple[CalibrationPlate, ...] = (
         tabulate=power_table,
         draw=lambda found, numbers: calibration_power.draw(
             numbers,
-            coefficients=coefficient_table(found).where("fit", "power"),
+            coefficients=coefficient_table(found),
             source=source_of(found),
         ),
         missing=lambda found: found.power.reason if found.power.fit is None else "",

@@ -15,6 +15,7 @@ from simtool.calibrate.prior_fit import PriorFit
 from simtool.calibrate.profiled_calibration import ProfiledCalibration, calibrate_runs
 from simtool.calibrate.profiled_runs import read_runs
 from simtool.errors import InputError
+from simtool.machine.power import clock_under_cap
 from simtool.profiles.find import ProfileLibrary, default_library
 from simtool.trace.importing import import_trace
 from tests.calibrate.made_profile import DEVICE, Maker, Truth, host_bound, loads, run
@@ -103,32 +104,44 @@ def test_an_imported_folder_tells_the_same_as_its_files(tmp_path: Path) -> None:
         )
 
 
-def test_the_clock_tells_the_exponent_and_a_cap_is_no_power_of_the_work(tmp_path: Path) -> None:
-    """Above idle power goes with the clock to the power of 3; the cap of 400 W holds the rest of the time."""
+def test_the_clock_tells_the_answer_to_a_cap_and_a_cap_is_no_power_of_the_work(tmp_path: Path) -> None:
+    """Of 620 W while computing 21 flow at any clock; the rest goes with clock^3 above 0.7 of the fastest clock."""
     make = Maker(Truth())
-    for number in range(4):
+    for number in range(6):
         end_us = make.now_us + 5e5
         while make.now_us < end_us:
             make.product(16384, 8192, (8192, 4096)[len(make.doing) % 2])
-        make.wait(0.2 + 0.05 * number)
+        make.wait(0.2 + 0.02 * number)
     lines = make.power_log().splitlines()
     held = [f"{lines[0]}, clocks.current.sm [MHz], power.limit [W]"]
     for place, line in enumerate(lines[1:]):
         cells = line.split(", ")
         power_w, clock, limit = float(cells[3]), 1900.0, 700.0
-        if place > len(lines) // 2 and power_w > 400.0:
-            clock, power_w, limit = 1900.0 * ((400.0 - 70.0) / (power_w - 70.0)) ** (1 / 3), 400.0, 400.0
+        cap_w = 200.0 + 80.0 * (place % 200 // 50)
+        if place > len(lines) // 2 and power_w > cap_w:
+            clock *= float(clock_under_cap(power_w, 21.0, cap_w, exponent=3.0, voltage_floor=0.7))
+            power_w, limit = cap_w, cap_w
         held.append(", ".join([*cells[:3], f"{power_w:.1f}", f"{clock:.0f}", f"{limit:.0f}"]))
     log = tmp_path / "power.csv"
     log.write_text("\n".join(held), "utf-8")
     found = calibrated(make.write(tmp_path / "trace.json"), log)
-    exponent = found.power.exponent
-    assert exponent is not None
-    assert exponent.is_fitted
-    assert abs(np.log(exponent.value / 3.0)) < 3.0 * exponent.spread
+    fit = fit_of(found, "cap")
+    assert fit.is_taken
+    assert "voltage_floor" in fit.fitted
+    for name, truth in (("voltage_floor", 0.7), ("cap_exponent", 3.0)):
+        one = fit.estimates[name]
+        assert abs(np.log(one.value / truth)) < 3.0 * one.spread
+    assert fit.residuals(fit.held_out_s).p50 < 0.03
+    assert set(fit.estimates) == {"cap_exponent", "static", "voltage_floor"}
     assert fit_of(found, "power").estimates["compute"].value == pytest.approx(620.0, rel=0.07)
-    assert any("under a cap of 400 W" in note for note in found.notes)
+    assert any("under a cap of 200, 360, 440 W, of 700 W" in note for note in found.notes)
     assert any("at the cap" in note for note in found.notes)
+    profile = _read(found, tmp_path / "written")
+    assert profile.power.cap is not None
+    assert profile.power.cap.voltage_floor.kind == "calibrated"
+    assert profile.power.cap.voltage_floor.value == pytest.approx(
+        fit.estimates["voltage_floor"].value, rel=1e-2
+    )
 
 
 def test_what_stayed_is_written_as_the_prior_has_it(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ CLASS_COLOURS = {
     "memory": style.GREEN,
     "links": style.PURPLE,
     "power": style.VERMILION,
+    "cap": style.SKY,
 }
 CLASS_NAMES = {
     "gemm": "matrix products",
@@ -27,6 +28,7 @@ CLASS_NAMES = {
     "memory": "memory-bound",
     "links": "collectives",
     "power": "power",
+    "cap": "under a cap",
 }
 BAND = 0.25
 """Relative error that the grey band around equality shows."""
@@ -52,6 +54,8 @@ COEFFICIENTS = {
     "communication": "communicating",
     "waiting": "waiting",
     "cap_exponent": "exponent of the clock",
+    "static": "static share",
+    "voltage_floor": "voltage floor",
 }
 
 
@@ -214,4 +218,4 @@ def draw_coefficients(numbers: Table, *, begun_at: str, source: str) -> Figure:
 def _value(coefficient: str, fit: str, value: float) -> str:
     if coefficient.endswith("latency"):
         return f"{value * 1e6:.3g} us"
-    return f"{value:.0f} W" if fit == "power" and coefficient != "cap_exponent" else f"{value:.3g}"
+    return f"{value:.0f} W" if fit == "power" else f"{value:.3g}"

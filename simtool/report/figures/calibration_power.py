@@ -21,7 +21,7 @@ DOING_COLOURS = {
     "communication": style.ORANGE,
     "waiting": style.LIGHT_GREY,
 }
-MOSTLY = 0.8
+MOSTLY = 0.9
 
 
 def draw(numbers: Table, *, coefficients: Table, source: str) -> Figure:
@@ -83,10 +83,11 @@ def _predicted(axes: Axes, numbers: Table) -> None:
 
 
 def _by_doing(axes: Axes, coefficients: Table) -> None:
-    names = [name for name in DOING_COLOURS if name in coefficients.columns["coefficient"]]
+    of_power = coefficients.where("fit", "power")
+    names = [name for name in DOING_COLOURS if name in of_power.columns["coefficient"]]
     highest = 0.0
     for row, name in enumerate(names):
-        own = coefficients.where("coefficient", name)
+        own = of_power.where("coefficient", name)
         prior, prior_spread, value, spread = (
             float(own.numbers(key)[0]) for key in ("prior", "prior_spread", "value", "spread")
         )
@@ -114,13 +115,22 @@ def _clock(axes: Axes, numbers: Table, coefficients: Table) -> None:
     chosen = (numbers.numbers("compute_frac") >= MOSTLY) & ~np.isnan(numbers.numbers("clock_hz"))
     clock = numbers.numbers("clock_hz")[chosen] / GIGA
     axes.scatter(clock, numbers.numbers("power_w")[chosen], s=9, color=style.BLUE, alpha=0.7, linewidths=0)
-    own = coefficients.where("coefficient", "cap_exponent")
-    if own.num_rows and bool(own.numbers("is_fitted")[0]):
-        value, spread = float(own.numbers("value")[0]), float(own.numbers("spread")[0])
-        axes.annotate(
-            f"above idle it goes with\nclock^{value:.2g}, within {style.percent(spread)}", (0.96, 0.05),
-            xycoords="axes fraction", ha="right", fontsize=6.5,
-        )  # fmt: skip
+    own = coefficients.where("fit", "cap")
+    told = (
+        [
+            f"{COEFFICIENTS[str(name)]} {float(value):.2g}"
+            for name, value, is_fitted in zip(
+                *(own.columns[key] for key in ("coefficient", "value", "is_fitted")), strict=True
+            )
+            if is_fitted
+        ]
+        if own.num_rows
+        else []
+    )
+    axes.annotate(
+        "\n".join(told) or "no answer to a cap was fitted", (0.96, 0.05), xycoords="axes fraction", ha="right",
+        fontsize=6.5,
+    )  # fmt: skip
     style.panel(axes, "c", "computing, by clock")
     axes.set_ylim(0, None)
     axes.set_xlabel("clock (GHz)")
