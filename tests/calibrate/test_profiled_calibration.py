@@ -318,3 +318,31 @@ def test_forward_passes_tell_no_launch_floor(tmp_path: Path) -> None:
     assert found.software is not None
     assert found.software.reason == "no backward pass is in the traces"
     assert not found.software.launch_floor.is_fitted
+
+
+def test_a_chakra_trace_says_no_device_and_is_taken_for_one(tmp_path: Path) -> None:
+    """Products at 500 TFLOP/s and 3 us more, each under its operator."""
+    nodes: list[dict[str, Any]] = []
+    now_us = 100.0
+    for m in (1024, 4096, 16384):
+        for n, k in ((1024, 4096), (4096, 4096), (8192, 2048)):
+            time_us = 2.0 * m * n * k / 500e6 + 3.0
+            kinds = ["Tensor(c10::BFloat16)"] * 2
+            inputs = {"values": ["<Tensor>"] * 2, "shapes": [[m, k], [k, n]], "types": kinds}
+            number = len(nodes) + 1
+            nodes += [
+                {"id": number, "name": "aten::mm", "ctrl_deps": 0, "cat": "cpu_op", "ts": now_us, "inclusive_dur": 4,
+                 "inputs": inputs},
+                {"id": number + 1, "name": "nvjet_tst_128x128", "ctrl_deps": number, "cat": "kernel", "ts": now_us + 5,
+                 "exclusive_dur": time_us, "stream": 7},
+            ]  # fmt: skip
+            now_us += time_us + 10
+    path = tmp_path / "chakra.json"
+    path.write_text(json.dumps({"schema": "1.1.1-chakra.0.0.4", "pid": 1, "nodes": nodes}), "utf-8")
+    with pytest.raises(InputError, match="the device has no name; say with --hardware"):
+        calibrated(path)
+    found = calibrated(path, hardware="h100-sxm")
+    fit = fit_of(found, "gemm")
+    assert fit.is_taken
+    assert fit.residuals(fit.held_out_s).p50 < 0.05 < fit.residuals(fit.prior_s).p50
+    assert "no profile is known of 'a device without a name': taken for a h100-sxm" in found.notes
