@@ -35,7 +35,6 @@ class LaunchFacts:
     """Median from the call to the kernel's begin on an idle device."""
     idle_frac: float
     """Share of the steps' time in which the device did nothing."""
-    num_per_step: float
 
     @property
     def is_host_bound(self) -> bool:
@@ -46,12 +45,11 @@ class LaunchFacts:
 def launch_facts(runs: Sequence[Run]) -> LaunchFacts:
     """Launches of all ranks of all runs."""
     between, delays = [], []
-    num_launches, num_awaited, num_steps = 0, 0, 0
+    num_launches, num_awaited = 0, 0
     whole_s, busy_s = 0.0, 0.0
     for run in runs:
         whole_s += sum(step.duration_s for step in run.steps)
         busy_s += sum(step.busy_s for step in run.steps)
-        num_steps += len(run.steps)
         for rank in run.kernels.ranks:
             kernels = run.kernels.of_rank(rank)
             start, launch = kernels.numbers("start_s"), kernels.numbers("launch_s")
@@ -74,5 +72,4 @@ def launch_facts(runs: Sequence[Run]) -> LaunchFacts:
         host_s=tuple(np.percentile(pause, [10, 50, 90]).tolist()) if is_told else None,
         delay_s=float(np.median(delay)) if len(delay) >= LEAST_LAUNCHES else None,
         idle_frac=max(0.0, 1.0 - busy_s / whole_s) if whole_s > 0 else 0.0,
-        num_per_step=num_launches / max(1, num_steps),
     )  # fmt: skip

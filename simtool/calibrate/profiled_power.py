@@ -77,10 +77,6 @@ class PowerFit:
     """Limits that were logged, ascending."""
     notes: tuple[str, ...] = ()
 
-    def predicted_w(self) -> FloatArray:
-        """Of the fitted stretches from those held out in turn."""
-        return np.empty(0) if self.fit is None else self.fit.held_out_s
-
 
 def fit_power(runs: Sequence[Run], hardware: Hardware, seed: int) -> PowerFit:
     """Fit the powers of a device to all runs that were metered."""

@@ -60,6 +60,7 @@ def _fit_figures(found: ProfiledCalibration, name: str) -> dict[str, Any]:
         "held_out_by": {"power": "stretches of time", "cap": "clocks"}.get(name, by),
         "num_measured": len(fit.table),
         "num_groups": fit.table.num_groups,
+        "formats": list(found.classes[name].rates) if name in found.classes else [],
         "coefficients": {key: _estimate(one) for key, one in fit.estimates.items()},
         "held_out": pair(fit.residuals(fit.held_out_s)),
         "held_out_all": pair(fit.residuals(fit.held_out_s, all_sizes=True)),
@@ -118,7 +119,7 @@ def _value(fit: str, key: str, value: float) -> str:
 
 
 def _errors(found: ProfiledCalibration) -> None:
-    headings = ["error, held out", "number", "p50", "p90", "prior p50", "constant p50"]
+    headings = ["error, held out", "number", "of time", "p50", "p90", "prior p50", "constant p50"]
     table = console.table(headings, right=headings[1:])
     for name, (fit, _) in found.fits.items():
         if fit is not None:
@@ -126,7 +127,8 @@ def _errors(found: ProfiledCalibration) -> None:
                 fit.residuals(one) for one in (fit.held_out_s, fit.prior_s, fit.constant_s)
             )
             cells = [f"{share:.1%}" for share in (own.p50, own.p90, prior.p50, constant.p50)]
-            table.add_row(name, str(int(fit.table.is_training.sum())), *cells)
+            known = f"{found.covered[name].known_frac:.0%}" if name in found.covered else ""
+            table.add_row(name, str(int(fit.table.is_training.sum())), known, *cells)
     if table.row_count:
         console.show(table)
 
