@@ -333,8 +333,9 @@ def check_profile(
         try:
             written = ProfileLibrary((Path(folder), *library.folders))
             written.get("accelerator", name)
-            if f"software/{name}.yaml" in files:
-                written.get("software", name)
+            for kind, place in (("network", "networks"), ("software", "software")):
+                if f"{place}/{name}.yaml" in files:
+                    written.get(kind, name)
         except InputError as error:
             problems = [
                 replace(problem, where=where, field=f"fitted {problem.field}".strip(), mend=mend)
