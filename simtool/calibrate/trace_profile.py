@@ -63,21 +63,30 @@ class Calibration:
         Raises:
             OutputError: a file exists already, or cannot be written.
         """
-        paths = {folder / place: text for place, text in self.files.items()}
-        for path, text in paths.items():
-            if path.exists() and not force and _text_of(path) != text:
-                raise OutputError(str(path), "exists already", "choose another name, or use --force")
-        for path, text in paths.items():
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8", newline="\n")
-            except OSError as error:
-                raise OutputError(str(path), error.strerror or str(error), "choose another place") from None
-        return list(paths)
+        return write_files(self.files, folder, force=force)
+
+
+def write_files(files: Mapping[str, str], folder: Path, *, force: bool = False) -> list[Path]:
+    """Write texts by their path below a folder; none if one of them exists with another content.
+
+    Raises:
+        OutputError: a file exists already, or cannot be written.
+    """
+    paths = {folder / place: text for place, text in files.items()}
+    for path, text in paths.items():
+        if path.exists() and not force and _text_of(path) != text:
+            raise OutputError(str(path), "exists already", "choose another name, or use --force")
+    for path, text in paths.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise OutputError(str(path), error.strerror or str(error), "choose another place") from None
+    return list(paths)
 
 
 def find_trace(name_or_path: str) -> Path:
-    """The folder of a trace: that of a shipped one by its name or the end of it, or a path.
+    """Where a trace lies: the folder of a shipped one by its name or the end of it, or a path.
 
     Raises:
         InputError: neither; near matches are named.
@@ -93,7 +102,13 @@ def find_trace(name_or_path: str) -> Path:
         return path
     hint = did_you_mean(name_or_path, shipped)
     raise InputError(
-        Problem("trace", "", f"found no folder {name_or_path!r}", hint, "name the folder of a suite")
+        Problem(
+            "trace",
+            "",
+            f"found no folder {name_or_path!r}",
+            hint,
+            "name the folder of a trace, or a file of a profiler",
+        )
     )
 
 
@@ -152,7 +167,7 @@ def calibrate_trace(
             + dump_yaml(section, comments)
         ),
     }
-    _check(trace.folder, name, files, library)
+    check_profile(str(trace.folder), name, files, library, "measure again, with nothing else on the machine")
     return Calibration(name=name, source=source, files=files, found=found, notes=tuple(notes))
 
 
@@ -302,7 +317,9 @@ def _device_name(manifest: Manifest) -> str:
     return " ".join(words.split())[:MAX_NAME] or "a device without a name"
 
 
-def _check(where: Path, name: str, files: Mapping[str, str], library: ProfileLibrary) -> None:
+def check_profile(
+    where: str, name: str, files: Mapping[str, str], library: ProfileLibrary, mend: str
+) -> None:
     """Read the profile as everybody will, before anybody gets it.
 
     Raises:
@@ -314,11 +331,14 @@ def _check(where: Path, name: str, files: Mapping[str, str], library: ProfileLib
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, "utf-8")
         try:
-            ProfileLibrary((Path(folder), *library.folders)).get("accelerator", name)
+            written = ProfileLibrary((Path(folder), *library.folders))
+            written.get("accelerator", name)
+            for kind, place in (("network", "networks"), ("software", "software")):
+                if f"{place}/{name}.yaml" in files:
+                    written.get(kind, name)
         except InputError as error:
-            mend = "measure again, with nothing else on the machine"
             problems = [
-                replace(problem, where=str(where), field=f"fitted {problem.field}".strip(), mend=mend)
+                replace(problem, where=where, field=f"fitted {problem.field}".strip(), mend=mend)
                 for problem in error.problems
             ]
             raise InputError(problems) from None

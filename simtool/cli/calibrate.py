@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simtool.cli import console, options
-from simtool.errors import InputError, Problem
+from simtool.errors import InputError, OutputError, Problem
 
 if TYPE_CHECKING:
-    from simtool.calibrate.fit import Fit, Residuals
+    from simtool.calibrate.fit import Fit
     from simtool.calibrate.trace_profile import Calibration
+    from simtool.profiles.find import ProfileLibrary
+    from simtool.trace import Trace
 
 EPILOG = options.example(
-    "simtool calibrate example",
+    "simtool calibrate trace.json.gz power.csv -o profiles/my-h100.yaml",
+    "simtool calibrate out/a out/b --hardware h100-sxm -o profiles/my-h100.yaml",
     "simtool calibrate out/my-gpu -o hardware_profiles/my-gpu.yaml",
-    "simtool calibrate out/my-gpu -o my-h100.yaml --like h100-sxm",
+    "simtool calibrate example",
 )
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
+FIGURES = "-figures"
+"""What the folder of a profile's figures is called behind the profile's name."""
 
 
 def register(app: typer.Typer) -> None:
@@ -29,27 +34,41 @@ def register(app: typer.Typer) -> None:
 
 
 def calibrate(
-    trace: Annotated[
-        str,
+    traces: Annotated[
+        list[str],
         typer.Argument(
-            metavar="TRACE",
-            help="Trace folder of a suite, or 'example' for the shipped one.",
+            metavar="TRACE...",
+            help="Traces of profilers, with a power log, or as imported; a suite's folder; or 'example'.",
             show_default=False,
         ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", metavar="FILE", help="Profile to write; its curves go to efficiency/ beside it."
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="Profile to write; beside it its curves in efficiency/ and figures in NAME-figures/.",
         ),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Name of the profile; that of the file.")
     ] = None,
-    like: Annotated[
+    hardware: Annotated[
         str | None,
         typer.Option(
-            "--like", metavar="PROFILE", help="Take the maker's figures from this accelerator's profile."
+            "--hardware",
+            "--like",
+            metavar="NAME",
+            help="Accelerator with the maker's figures, and what the traces do not tell; or its family.",
+        ),
+    ] = None,
+    software: Annotated[
+        str | None,
+        typer.Option(
+            "--software",
+            metavar="NAME",
+            help="Framework that ran: its launch floor is fitted too, from traces.",
         ),
     ] = None,
     draw: Annotated[
@@ -61,19 +80,65 @@ def calibrate(
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fit efficiency curves, launch floor and power to measurements, and write a hardware profile.
+    """Fit efficiency curves and power to measurements, and write a hardware profile.
 
-    Whole shapes are held out in turn: the residuals are those of shapes that the curves never saw, beside
-    those of one constant efficiency.
+    From traces of a profiler the fits begin at an existing profile, that of --hardware or of the device's own
+    name, and only what the traces tell leaves it; the rest is named. Whole shapes are held out in turn: the
+    errors are those of shapes that the curves never saw, beside those of one constant efficiency.
     """
     console.configure(verbose, quiet)
     chosen = _name(name, out)
-    from simtool.calibrate.trace_profile import calibrate_trace, find_trace
+    from simtool.calibrate.profiled_runs import suite_of
     from simtool.cli import inputs
-    from simtool.trace import read_trace
 
     library = inputs.library(profiles)
-    found = calibrate_trace(read_trace(find_trace(trace)), chosen, library, like=like, seed=draw)
+    suite = suite_of(traces)
+    if suite is None:
+        _from_profilers(traces, chosen, library, hardware, software, draw, out, force=force, as_json=as_json)
+    elif software is not None:
+        found, mend = "a suite of measurements ran in no framework", "leave the option out"
+        raise InputError(Problem("--software", "", found, "", mend))
+    else:
+        _from_suite(suite, chosen, library, hardware, draw, out, force=force, as_json=as_json)
+
+
+def _from_profilers(
+    traces: list[str], name: str, library: ProfileLibrary, hardware: str | None, software: str | None, seed: int,
+    out: Path | None, *, force: bool, as_json: bool,
+) -> None:  # fmt: skip
+    from simtool.calibrate.profiled_calibration import calibrate_runs
+    from simtool.calibrate.profiled_runs import read_runs
+    from simtool.cli import show_calibration
+
+    found = calibrate_runs(read_runs(traces), name, library, hardware=hardware, software=software, seed=seed)
+    written: list[Path] = []
+    skipped: dict[str, str] = {}
+    if out is not None:
+        from simtool.report.calibration import write_figures
+
+        written = found.write(out.parent, force=force)
+        folder = out.parent / f"{name}{FIGURES}"
+        try:
+            figures, skipped = write_figures(found, folder)
+        except OSError as error:
+            raise OutputError(str(folder), error.strerror or str(error), "choose another place") from error
+        written += figures
+    if as_json:
+        told = {"files": [str(path) for path in written], "not_drawn": skipped}
+        console.say_json({**show_calibration.profiled_figures(found), **told})
+        return
+    show_calibration.show_profiled(found, skipped)
+    for path in written:
+        console.line(str(path))
+
+
+def _from_suite(
+    trace: Trace, name: str, library: ProfileLibrary, hardware: str | None, seed: int, out: Path | None,
+    *, force: bool, as_json: bool,
+) -> None:  # fmt: skip
+    from simtool.calibrate.trace_profile import calibrate_trace
+
+    found = calibrate_trace(trace, name, library, like=hardware, seed=seed)
     written = found.write(out.parent, force=force) if out is not None else []
     if as_json:
         console.say_json({**_figures(found), "files": [str(path) for path in written]})
@@ -106,6 +171,8 @@ def _fits(found: Calibration) -> dict[str, Fit]:
 
 
 def _figures(calibration: Calibration) -> dict[str, Any]:
+    from simtool.cli.show_calibration import pair
+
     found = calibration.found
     return {
         "name": calibration.name,
@@ -124,19 +191,15 @@ def _figures(calibration: Calibration) -> dict[str, Any]:
                 "coefficients": fit.values,
                 "spreads": fit.spreads,
                 "num_measured": fit.num_measured,
-                "held_out_training": _pair(fit.training),
-                "held_out_all": _pair(fit.everywhere),
-                "constant_training": _pair(fit.constant_training),
-                "constant_all": _pair(fit.constant_everywhere),
+                "held_out_training": pair(fit.training),
+                "held_out_all": pair(fit.everywhere),
+                "constant_training": pair(fit.constant_training),
+                "constant_all": pair(fit.constant_everywhere),
             }
             for what, fit in _fits(calibration).items()
         },
         "notes": list(calibration.notes),
     }
-
-
-def _pair(residuals: Residuals) -> dict[str, float]:
-    return {"p50": residuals.p50, "p90": residuals.p90}
 
 
 def _show(calibration: Calibration) -> None:

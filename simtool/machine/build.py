@@ -157,7 +157,8 @@ def _node(
     written = cluster.node
     if written is not None:
         node = located(lambda: library.get("node", written), "cluster.node", locate)
-        if node.accelerator not in (accelerator.name, "any"):
+        # a profile that names the node as its usual server is of a board that fits: calibrated from one's own
+        if node.accelerator not in (accelerator.name, "any") and accelerator.node != node.name:
             raise InputError(
                 Problem(
                     locate("cluster.node"),
