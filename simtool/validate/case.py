@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -23,6 +24,7 @@ from simtool.validate.measured import flop_per_token, measured_step_s
 from simtool.validate.models import Expressed, model_of
 from simtool.validate.stacks import (
     MEGATRON_LIKE,
+    SHARDED,
     accelerator_of,
     attention_of,
     network_of,
@@ -40,6 +42,8 @@ NEAR_FULL = 0.95
 """Share of the memory that is used before anything is recomputed, or that a layout of our own choice may take."""
 END_TO_END_DEVICES = 2048.0
 """Accelerators of a run of which only accelerator-hours are known (Llama 2 and 3 and LLaMA: about 2,000)."""
+TOKENS_PER_DEVICE = 8192
+"""In a micro-batch of a sharded model whose batch nobody states (MaxText's guides: 8k tokens on a device)."""
 TOKENS_PER_STEP = 4.0e6
 """Of a pre-training run that does not state its batch (Llama 2, GPT-3 and Llama 3: 3.2 to 4 million)."""
 
@@ -193,7 +197,9 @@ def _layouts(filled: Filled, job: Job, machine: Machine, software: str, num_devi
     problem = next(iter(model.tensor_problems(int(tp))), None)
     if problem is not None:
         return f"cannot be expressed: {problem[0]}"
-    micro_batch = filled.number("micro_batch", "R-mbs", 1.0) or 1.0
+    micro_batch = (
+        filled.number("micro_batch", "R-mbs", _default_micro_batch(filled, job, software, dp)) or 1.0
+    )
     batch = filled.number("global_batch", "R-batch", _default_batch(filled, job, dp, micro_batch, pp))
     count = max(1.0, round((batch or dp * micro_batch) / (dp * micro_batch)))
     ep = filled.number("ep", "R-ep", _expert_ranks(job, tp * cp * dp)) or 1.0
@@ -214,6 +220,14 @@ def _layouts(filled: Filled, job: Job, machine: Machine, software: str, num_devi
         cp=cp,
         ep=ep,
     )
+
+
+def _default_micro_batch(filled: Filled, job: Job, software: str, dp: float) -> float:
+    """R-mbs: one sequence; where nothing but replicas shares the model, as many as make 8,192 tokens."""
+    if software not in SHARDED:
+        return 1.0
+    whole = (filled.number("global_batch") or math.inf) / dp
+    return float(max(1.0, min(TOKENS_PER_DEVICE // job.seq_len, whole)) // 1.0)
 
 
 def _default_batch(filled: Filled, job: Job, dp: float, micro_batch: float, pp: float) -> float:
