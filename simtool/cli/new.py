@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -64,4 +65,5 @@ def _write(file: Path, text: str) -> None:
     except OSError as error:
         raise OutputError(str(file), error.strerror or str(error), "choose another place") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
