@@ -113,9 +113,9 @@ class CapturedOptimizer(Strict):
     name: str
     state_elements: Whole
     """Of moments and the like, beside the weights."""
-    elements: Whole
+    elements: Whole = 0
     """Read and written in one pass: weights, gradients and state."""
-    eager_elements: Whole
+    eager_elements: Whole = 0
     ops: tuple[CapturedOp, ...] = ()
     """Products, of optimizers that have some."""
 
