@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from pydantic import ValidationError
+
 from simtool.trace.kernels import KernelTable
 from simtool.workload.amount import Amount
 from simtool.workload.captured import (
@@ -102,7 +104,10 @@ def from_kernels(
     main = main_format(groups)
     found = _Found()
     for group in groups:
-        _take(group, found, main, at)
+        try:
+            _take(group, found, main, at)
+        except (LookupError, TypeError, ValueError, ArithmeticError):  # of a form or size that no call has
+            found.lose(group)
     if not any(
         op.m.terms and op.m.terms[0][0] != (0, 0) for op in found.ops if op.kind in ("gemm", "convolution")
     ):
@@ -113,28 +118,38 @@ def from_kernels(
             "say with --batch and --seq what was recorded",
         )
     trains = any(group.is_backward for group in groups)
-    return CapturedWorkload(
-        schema="simtool/workload/1", name=name, source=source,
-        notes=tuple(_notes(own, groups, found, at, trains, step)),
-        captured=CapturedSize(batch=at.batch, seq_len=at.seq_len), any_seq_len=at.seq_len > 1,
-        precision="bf16" if main == "fp8" else main, kernels="eager", parameters=found.parameters,
-        not_counted=tuple(sorted(found.unknown_s)), input_bytes=found.input_bytes, before=CapturedPart(parameters=0),
-        layers=(_layer(found, trains),), after=CapturedPart(parameters=0),
-        optimizer=_optimizer(groups, found.parameters),
-    )  # fmt: skip
+    try:
+        return CapturedWorkload(
+            schema="simtool/workload/1", name=name, source=source,
+            notes=tuple(_notes(own, groups, found, at, trains, step)),
+            captured=CapturedSize(batch=at.batch, seq_len=at.seq_len), any_seq_len=at.seq_len > 1,
+            precision="bf16" if main == "fp8" else main, kernels="eager", parameters=found.parameters,
+            not_counted=tuple(sorted(found.unknown_s)), input_bytes=found.input_bytes,
+            before=CapturedPart(parameters=0), layers=(_layer(found, trains),), after=CapturedPart(parameters=0),
+            optimizer=_optimizer(groups, found.parameters),
+        )  # fmt: skip
+    except ValidationError as error:
+        first = error.errors()[0]
+        found_there = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise refuse(where, f"holds sizes that no model has ({found_there})", "record it again") from error
 
 
 def _size(groups: Sequence[Group], batch: int | None, seq_len: int | None, where: str) -> Recorded:
     """The recorded size: as given, else by the shapes of attention or of the embedding."""
     told: Counter[tuple[int, int]] = Counter()
     for group in groups:
-        if group.op_class == "attention" and not group.is_backward and len(group.shapes[0]) == 4:
+        if (
+            group.op_class == "attention"
+            and not group.is_backward
+            and group.flop > 0
+            and len(group.shapes[0]) == 4
+        ):
             heads_first = group.operator.startswith("_scaled_dot_product")
             told[group.shapes[0][0], group.shapes[0][2 if heads_first else 1]] += group.num_kernels
     for group in () if told else groups:
         if group.operator == "embedding" and len(group.shapes) > 1 and len(group.shapes[1]) == 2:
             told[group.shapes[1][0], group.shapes[1][1]] += group.num_kernels
-    likely = told.most_common(1)[0][0] if told else (None, None)
+    likely = next((size for size, _ in told.most_common() if min(size) > 0), (None, None))
     batch = likely[0] if batch is None else batch
     seq_len = likely[1] if seq_len is None else seq_len
     if batch is None or seq_len is None:
@@ -156,17 +171,13 @@ def _take(group: Group, found: _Found, main: str, at: Recorded) -> None:
         return
     if group.op_class in PRODUCTS:
         dtype = group.dtype if group.dtype not in ("", main) else ""
-        try:
-            if group.op_class == "attention":
-                op, calls, kept = attention(group, name, at)
-                found.ops.append(op)
-                _keep(group, [kept] * calls, found)
-                return
-            product = (convolution if group.op_class == "conv" else matrix_product)(group, at)
-        except (LookupError, TypeError, ValueError, ZeroDivisionError):
-            found.lose(group)
+        if group.op_class == "attention":
+            op, calls, kept = attention(group, name, at)
+            found.ops.append(op)
+            _keep(group, kept, calls, found)
             return
-        found.ops += product_ops(group, product, name, dtype, at)
+        product = (convolution if group.op_class == "conv" else matrix_product)(group, at)
+        found.ops += list(product_ops(group, product, name, dtype, at))
         _weigh(group, product, found, at)
         return
     if group.op_class == "copy" and not group.shapes and group.phase == "data":
@@ -206,7 +217,7 @@ def _move(group: Group, found: _Found, main: str, at: Recorded, name: str) -> No
     )  # fmt: skip
     if group.operator.rstrip("_") in _SAVES and largest:
         kept = at.traffic(num_items(largest), at.powers(largest, frozenset(found.weights)))
-        _keep(group, [kept] * group.num_kernels, found)
+        _keep(group, kept, group.num_kernels, found)
     if group.operator in _EMBEDDINGS and not group.is_backward and len(group.shapes[0]) == 2:
         found.parameters += 0 if group.shapes[0] in found.embeddings else num_items(group.shapes[0])
         found.embeddings.add(group.shapes[0])
@@ -217,7 +228,7 @@ def _weigh(group: Group, product: Product, found: _Found, at: Recorded) -> None:
     """Count the weight of a product of the forward pass, and what it keeps; neighbours share their input."""
     if group.is_backward:
         return
-    calls = product.calls(group.flop, at)
+    calls = product.calls(group, at)
     found.parameters += calls * product.weight
     if product.weight and group.op_class == "gemm":
         n, k = int(product.n.factor), int(product.k.factor)
@@ -226,12 +237,12 @@ def _weigh(group: Group, product: Product, found: _Found, at: Recorded) -> None:
         if group.operator.startswith("addmm") and group.shapes[0] == (n,):
             found.parameters += calls * n
     if product.input_items is not None:
-        _keep(group, [product.input_items] * calls, found)
+        _keep(group, product.input_items, calls, found)
 
 
-def _keep(group: Group, items: Sequence[Term], found: _Found) -> None:
+def _keep(group: Group, items: Term, calls: int, found: _Found) -> None:
     if not group.is_backward:
-        found.kept += items
+        found.kept.append(Term(items.factor * calls, *items.powers))
 
 
 def _layer(found: _Found, trains: bool) -> CapturedLayer:

@@ -16,6 +16,8 @@ from simtool.workload.captured import CapturedOp
 from simtool.workload.traced_groups import Group
 from simtool.workload.traced_sizes import Recorded, Term, num_items
 
+MAX_PASSES = 2
+"""Products of one call of an operator: the backward pass of a convolution has two."""
 _SECOND = frozenset({"addmm", "addmm_", "baddbmm", "baddbmm_", "_addmm_activation"})
 """Products whose first argument is what the result is added to."""
 _ATTENTION_PASSES = {False: 2, True: 5}
@@ -38,10 +40,24 @@ class Product:
     traffic: Term | None = None
     """Elements that a convolution reads and writes."""
 
-    def calls(self, flop: float, at: Recorded) -> int:
+    def calls(self, group: Group, at: Recorded) -> int:
         """How often it ran."""
         one = 2.0 * math.prod(float(value(size, at)) for size in (self.m, self.n, self.k, self.batch))
-        return max(1, round(flop / one)) if one > 0 else 1
+        return num_calls(group, one)
+
+
+def num_calls(group: Group, one: float) -> int:
+    """Calls of an operator in a group, by the work of one.
+
+    Raises:
+        LookupError: one call has no work, or there are fewer kernels than calls.
+    """
+    if not one > 0:
+        raise LookupError("no work")
+    calls = max(1, round(group.flop / one))
+    if calls > MAX_PASSES * group.num_kernels:
+        raise LookupError("more calls than kernels")
+    return calls
 
 
 def value(term: Term, at: Recorded) -> Fraction:
@@ -149,7 +165,7 @@ def attention(group: Group, name: str, at: Recorded) -> tuple[CapturedOp, int, T
         pairs -= max(0, num_queries - num_keys) * num_keys
     widths = 3 * width + 2 * values[3] if group.is_backward else width + values[3]
     one = 2 * queries[0] * heads * pairs * widths
-    calls = max(1, round(group.flop / float(one))) if one else 1
+    calls = num_calls(group, float(one))
     samples = at.heads(queries[0]) * at.fixed(heads)
     m, other = at.exact(num_queries), at.exact(num_keys)
     mean_width = Fraction(width + values[3], 2)
@@ -173,7 +189,7 @@ def _size(term: Term, at: Recorded) -> Fraction:
 
 def product_ops(group: Group, product: Product, name: str, dtype: str, at: Recorded) -> Iterator[CapturedOp]:
     """The operations of a product; the backward pass of a convolution is two, where it ran so often."""
-    calls = product.calls(group.flop, at)
+    calls = product.calls(group, at)
     phases = [(_phase(group, product), calls)]
     if group.op_class == "conv" and group.is_backward:
         inputs = calls // 2

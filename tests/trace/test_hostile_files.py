@@ -20,6 +20,7 @@ from simtool.trace.found import READERS
 from simtool.trace.json_stream import read_documents, read_events
 from simtool.trace.power_log import moment
 from simtool.trace.source import Source
+from simtool.workload.from_trace import from_kernels
 from tests.trace.kineto_files import Recorder, two_steps, write
 from tests.trace.power_files import WRITERS, put
 
@@ -64,7 +65,18 @@ def _is_sound(imported: Imported) -> str:
     assert all(step.busy_s >= 0 and step.duration_s >= 0 for step in imported.steps)
     assert all(meter.log.edges_s.size for meter in imported.metering.meters)
     json.dumps(summary.as_json(), allow_nan=False)
+    if len(imported.kernels):
+        _becomes_a_workload(imported)
     return ""
+
+
+def _becomes_a_workload(imported: Imported) -> None:
+    """Or is refused."""
+    try:
+        workload = from_kernels(imported.kernels, batch=2, seq_len=8, name="any", source="", where="here")
+    except InputError:
+        return
+    assert workload.flop(2, 8) > 0
 
 
 @pytest.mark.parametrize("name", VALID)

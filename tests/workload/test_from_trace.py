@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import simtool
 from simtool.errors import InputError
@@ -127,8 +129,9 @@ def test_another_size_is_what_would_have_been_recorded_there(
     assert rescaled.parameters == there.parameters
 
 
-def test_the_file_survives_and_is_priced(tmp_path: Path) -> None:
-    workload = workload_at(tmp_path, 2, 128)
+@pytest.mark.parametrize("size", [(1, 160), (2, 128)])
+def test_the_file_survives_and_is_priced(tmp_path: Path, size: tuple[int, int]) -> None:
+    workload = workload_at(tmp_path, *size)
     path = tmp_path / "mine.workload.yaml"
     path.write_text(write_workload(workload), "utf-8")
     assert read_workload(path) == workload
@@ -183,8 +186,34 @@ def test_without_attention_and_embedding_the_size_must_be_said(tmp_path: Path) -
     assert not workload.any_seq_len
     assert workload.flop(128, 1) == 2 * 2 * 128 * 64 * 32
     assert any("no backward pass" in note for note in workload.notes)
+    (tmp_path / "w.yaml").write_text(write_workload(workload), "utf-8")
+    assert read_workload(tmp_path / "w.yaml") == workload
     with pytest.raises(InputError, match="holds no rank 7, but 0"):
         from_kernels(kernels, batch=64, seq_len=1, rank=7, name="mine", source="", where="here")
+
+
+@given(
+    changes=st.lists(
+        st.tuples(
+            st.integers(0, 60),
+            st.sampled_from(["Input Dims", "Input type", "Input Strides", "Concrete Inputs", "correlation"]),
+            st.lists(st.lists(st.integers(0, 2**53), max_size=5) | st.integers() | st.text(max_size=3), max_size=5),
+        ),
+        min_size=1, max_size=5,
+    )
+)  # fmt: skip
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+def test_shapes_with_anything_in_them(tmp_path: Path, changes: list[tuple[int, str, Any]]) -> None:
+    document = Training(2, 32).record()
+    called = [event for event in document["traceEvents"] if event["args"]]
+    for place, name, value in changes:
+        called[place % len(called)]["args"][name] = value
+    kernels = import_trace(write(tmp_path / "t.json", document)).kernels
+    try:
+        workload = from_kernels(kernels, name="mine", source="", where="here")
+    except InputError:
+        return
+    assert workload.flop(2, 32) > 0
 
 
 def test_a_convolution_and_its_two_gradients(tmp_path: Path) -> None:
