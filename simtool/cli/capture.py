@@ -78,6 +78,7 @@ def capture(
     console.configure(verbose, quiet)
     if out is not None and out.exists() and not force:
         raise OutputError(str(out), "exists already", "choose another name, or use --force")
+    from simtool.result.place import write_whole
     from simtool.workload.captured import write_workload
 
     if _is_trace(target):
@@ -86,7 +87,7 @@ def capture(
         workload = _from_torch(target, batch=batch, seq_len=seq, rank=rank, name=name)
     if out is not None:
         try:
-            out.write_text(write_workload(workload), "utf-8")
+            write_whole(out, write_workload(workload))
         except OSError as error:
             raise OutputError(str(out), error.strerror or str(error), "choose another place") from error
     if as_json:

@@ -1,7 +1,8 @@
-"""Folders that are made for what is written into them, and vanish with it if nothing was."""
+"""Files that are whole or absent, and folders that vanish where nothing came into them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,3 +43,18 @@ def folder_for(folder: Path) -> Iterator[Path]:
     except BaseException:
         remove_empty(made)
         raise
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file under another name, and give it its own once all of it is there.
+
+    Raises:
+        OSError: it cannot be written; what was there before is untouched.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, "utf-8")
+        partial.replace(path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

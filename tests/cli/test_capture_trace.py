@@ -51,6 +51,23 @@ def test_a_folder_gives_the_same_as_the_file_it_was_made_of(simtool: Call) -> No
     assert one.model_dump(exclude={"source"}) == other.model_dump(exclude={"source"})
 
 
+def test_a_full_disk_leaves_no_half_a_file(
+    simtool: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.workload.yaml").write_text("before", "utf-8")
+
+    def full(path: Path, text: str, encoding: str) -> int:
+        path.write_bytes(text.encode(encoding)[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    called = simtool("capture", "trace.json.gz", "-o", "mine.workload.yaml", "--force")
+    assert called.code == 2
+    assert "No space left on device" in called.err
+    assert (tmp_path / "mine.workload.yaml").read_bytes() == b"before"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_figures_as_data(simtool: Call) -> None:
     found = json.loads(simtool("capture", "trace.json.gz", "--json").out)
     assert (found["batch"], found["seq_len"], found["optimizer"]) == (2, 128, "Adam")

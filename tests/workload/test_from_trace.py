@@ -253,3 +253,24 @@ def test_real_traces_of_both_makers(reference_data: Path, name: str, parameters:
     assert workload.flop(2 * size.batch, size.seq_len) == pytest.approx(
         2 * workload.flop(size.batch, size.seq_len), rel=1e-3
     )
+
+
+@pytest.mark.parametrize("model", ["bert-small", "qwen1.5-0.5b", "vit-base"])
+@pytest.mark.parametrize(("maker", "accelerator"), [("h100", "h100-sxm"), ("mi300x", "mi300x")])
+def test_a_recorded_pass_priced_takes_about_the_time_it_took(
+    reference_data: Path, tmp_path: Path, model: str, maker: str, accelerator: str
+) -> None:
+    kernels = import_trace(reference_data / "data" / "kineto" / f"{maker}_{model}.json.gz").kernels
+    workload = from_kernels(kernels, name="mine", source="", where="here")
+    path, size = tmp_path / "mine.workload.yaml", workload.captured
+    path.write_text(write_workload(workload), "utf-8")
+    batches = f"seq_len: {size.seq_len}, global_batch: {8 * size.batch}"
+    changes = [
+        f"workload={{model: {path}, tokens: 1 Gtoken, {batches}, precision: bf16}}",
+        f"cluster={{accelerator: {accelerator}, num_nodes: 1}}", f"layout={{micro_batch: {size.batch}}}",
+        "software={framework: torchtitan}", "method=none", "reliability=none",
+    ]  # fmt: skip
+    priced_s = float(simtool.run("quickstart", changes).phases[0].estimate.seconds["forward"])
+    (step,) = kernels.steps
+    measured_s = float(kernels.of_step(step).numbers("duration_s").sum())
+    assert priced_s == pytest.approx(measured_s, rel=0.25)
