@@ -148,7 +148,8 @@ def summarise(imported: Imported, library: ProfileLibrary | None = None, num_top
         energy_per_step_j=float(np.mean(energies)) if energies else None,
         power=_power(imported), power_coverage_frac=manifest.power.coverage_frac,
         power_offset_s=imported.metering.written_offset_s if clock.alignment else None,
-        power_offset_error_s=clock.offset_error_s, power_alignment=clock.alignment, sources=manifest.sources, notes=imported.notes,
+        power_offset_error_s=clock.offset_error_s, power_alignment=clock.alignment,
+        sources=manifest.sources, notes=imported.notes,
     )  # fmt: skip
 
 
