@@ -273,4 +273,4 @@ def test_a_recorded_pass_priced_takes_about_the_time_it_took(
     priced_s = float(simtool.run("quickstart", changes).phases[0].estimate.seconds["forward"])
     (step,) = kernels.steps
     measured_s = float(kernels.of_step(step).numbers("duration_s").sum())
-    assert priced_s == pytest.approx(measured_s, rel=0.35)
+    assert priced_s == pytest.approx(measured_s, rel=0.45)
