@@ -48,8 +48,8 @@ READERS = {
     "json.load": ("import json", "json.load(open(sys.argv[1]))"),
     "simtool import, with -o": (IMPORT, IMPORTING),
     "HolisticTraceAnalysis": (
-        "from hta.common.trace_parser import parse_trace_file",
-        "parse_trace_file(sys.argv[1])",
+        "from hta.common.trace_parser import ParserConfig, parse_trace_dataframe",
+        "parse_trace_dataframe(sys.argv[1], ParserConfig.get_default_cfg())",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""`simtool capture`: any torch model as a workload file."""
+"""`simtool capture`: any torch model, or a step that was recorded, as a workload file."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ if TYPE_CHECKING:
 EPILOG = options.example(
     "simtool capture my_model.py -o my-model.workload.yaml",
     "simtool capture my_model.py:large --seq 4096 -o large.workload.yaml",
+    "simtool capture trace.json.gz --batch 8 --seq 4096 -o recorded.workload.yaml",
 )
 ENGINE = "pip install 'simtool-planner[engine]'"
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command line."""
-    app.command("capture", epilog=EPILOG, short_help="a torch model as a workload, without a GPU")(capture)
+    app.command("capture", epilog=EPILOG, short_help="a torch model or a trace as a workload")(capture)
 
 
 def capture(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="FILE.py[:FUNCTION]",
-            help="Python file, and the function in it that returns (module, inputs[, loss[, optimizer]]); "
-            "build_model if not given.",
+            metavar="TARGET",
+            help="FILE.py[:FUNCTION], a function that returns (module, inputs[, loss[, optimizer]]), build_model if "
+            "not given; or a trace of the profiler, or a trace folder.",
             show_default=False,
         ),
     ],
@@ -41,14 +42,24 @@ def capture(
     batch: Annotated[
         int | None,
         typer.Option(
-            "--batch", min=1, metavar="N", help="Samples of the example; the function's own default."
+            "--batch",
+            min=1,
+            metavar="N",
+            help="Samples of the example or of the recorded micro-batch; "
+            "else the function's default, or as shapes tell.",
         ),
     ] = None,
     seq: Annotated[
         int | None,
         typer.Option(
-            "--seq", min=1, metavar="N", help="Longest sequence of the example; the function's own default."
+            "--seq",
+            min=1,
+            metavar="N",
+            help="Longest sequence of the example or the recorded one, 1 where samples are none; likewise.",
         ),
+    ] = None,
+    rank: Annotated[
+        int | None, typer.Option("--rank", min=0, metavar="N", help="Of a trace the rank to take; the first.")
     ] = None,
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="Name of the workload; the file's.")
@@ -60,21 +71,23 @@ def capture(
 ) -> None:
     """Write down what one training step of a model does, on shapes alone: no GPU, no memory for weights.
 
-    The model is run at several batches and sequence lengths, so that the file holds all of them. A scenario
-    names it in workload.model.
+    The model is run at several batches and sequence lengths, so that the file holds all of them. Of a trace the
+    sizes of one step are told apart by the batch and the length at which it was recorded. A scenario names the file
+    in workload.model.
     """
     console.configure(verbose, quiet)
     if out is not None and out.exists() and not force:
         raise OutputError(str(out), "exists already", "choose another name, or use --force")
-    _need_torch()
+    from simtool.result.place import write_whole
     from simtool.workload.captured import write_workload
-    from simtool.workload.from_torch import capture_file
 
-    with console.progress() as progress:
-        workload = capture_file(target, batch=batch, seq_len=seq, name=name, progress=progress)
+    if _is_trace(target):
+        workload = _from_trace(Path(target), batch=batch, seq_len=seq, rank=rank, name=name)
+    else:
+        workload = _from_torch(target, batch=batch, seq_len=seq, rank=rank, name=name)
     if out is not None:
         try:
-            out.write_text(write_workload(workload), "utf-8")
+            write_whole(out, write_workload(workload))
         except OSError as error:
             raise OutputError(str(out), error.strerror or str(error), "choose another place") from error
     if as_json:
@@ -83,6 +96,38 @@ def capture(
     _show(workload)
     if out is not None and not quiet:
         console.line(f"{out} (now name it in a scenario: --set workload.model={out})")
+
+
+def _is_trace(target: str) -> bool:
+    """Whether a target is a folder, or a file that is no Python."""
+    path = Path(target)
+    return path.is_dir() or (path.is_file() and path.suffix != ".py")
+
+
+def _from_trace(
+    path: Path, *, batch: int | None, seq_len: int | None, rank: int | None, name: str
+) -> CapturedWorkload:
+    from simtool.trace import KernelTable, import_trace, read_trace
+    from simtool.workload.from_trace import from_kernels
+
+    kernels = KernelTable(read_trace(path).device_ops) if path.is_dir() else import_trace(path).kernels
+    stem = path.name.removesuffix(".gz").removesuffix(".json")
+    return from_kernels(
+        kernels, batch=batch, seq_len=seq_len, rank=rank, name=name or stem, where=str(path),
+        source=f"{path.name}, a recorded step",
+    )  # fmt: skip
+
+
+def _from_torch(
+    target: str, *, batch: int | None, seq_len: int | None, rank: int | None, name: str
+) -> CapturedWorkload:
+    if rank is not None:
+        raise InputError(Problem("--rank", "", "found a model, which has no ranks", "", "leave it out"))
+    _need_torch()
+    from simtool.workload.from_torch import capture_file
+
+    with console.progress() as progress:
+        return capture_file(target, batch=batch, seq_len=seq_len, name=name, progress=progress)
 
 
 def _need_torch() -> None:

@@ -43,7 +43,7 @@ def _explained(error: BaseException) -> tuple[int, str]:
             "scenario, or a machine with more memory"
         )
     if isinstance(error, OSError) and error.errno is not None:
-        place = f"{error.filename}: " if error.filename else ""
+        place = f"{error.filename}: " if error.filename else "output: " if error.errno == errno.ENOSPC else ""
         return EXIT_INPUT, f"{place}{os.strerror(error.errno)}"
     what = f"{type(error).__name__}: {error}".rstrip(": ")
     return EXIT_BUG, (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -57,11 +56,9 @@ def _write(file: Path, text: str) -> None:
     if not file.parent.is_dir():
         found, mend = f"there is no folder {str(file.parent)!r}", "make it, or choose another place"
         raise OutputError(str(file), found, mend)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    from simtool.result.place import write_whole
+
     try:
-        partial.write_text(text, "utf-8")
-        partial.replace(file)
+        write_whole(file, text)
     except OSError as error:
         raise OutputError(str(file), error.strerror or str(error), "choose another place") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -104,16 +104,18 @@ def _compare(out: Path | None, texts: dict[str, str]) -> None:
 
 
 def _write(out: Path, texts: dict[str, str]) -> None:
+    from simtool.result.place import folder_for
+
     for kind, text in texts.items():
         path = out / f"{kind}.schema.json"
         partial = out / f".{path.name}.partial"
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            try:
-                partial.write_text(text, "utf-8")
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+            with folder_for(out):
+                try:
+                    partial.write_text(text, "utf-8")
+                    partial.replace(path)
+                finally:
+                    partial.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 str(path), error.strerror or str(error), "choose another folder with -o"

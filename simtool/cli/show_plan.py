@@ -45,7 +45,14 @@ def show(chosen: Target, out: Path, *, as_json: bool) -> None:
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:
-    """A prepared scenario as plain data."""
+    """A prepared scenario as plain data.
+
+    Raises:
+        InfeasibleError: it could not be simulated, e.g. for millions of checkpoints.
+    """
+    from simtool.result.plan import build_plan
+
+    build_plan(prepared)
     memory = prepared.plain.memory
     parts = ("weights", "gradients", "optimizer", "activations", "workspace", "total", "capacity")
     work_s = sum(phase.num_steps * float(phase.estimate.step_time_s) for phase in prepared.phases)

@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 MAX_PARENTS = 10
+_FILES = (".yaml", ".yml", ".json", ".csv", ".csv.gz", ".parquet")
+"""Endings of the files that a scenario may name."""
 _PATH = re.compile(r"[^.\[\]]+(?:\[[0-9]{1,6}\])*(?:\.[^.\[\]]+(?:\[[0-9]{1,6}\])*)*\Z")
 _STEP = re.compile(r"(?P<key>[^.\[\]]+)|\[(?P<index>[0-9]{1,6})\]")
 _TYPED = Mark(0, 0, COMMAND_LINE)
@@ -178,7 +180,7 @@ def _overridden(document: Document, overrides: Sequence[str]) -> Document:
     for override in overrides:
         try:
             written, value = _parse_override(override)
-            keys, made = _place(data, written, value.data)
+            keys, made = _place(data, written, _found_here(value.data, document.path.parent))
         except InputError as error:
             problems += error.problems
             continue
@@ -187,6 +189,21 @@ def _overridden(document: Document, overrides: Sequence[str]) -> Document:
     if problems:
         raise InputError(problems)
     return _document(document.path, data, marks, key_marks, document.files)
+
+
+def _found_here(value: Any, folder: Path) -> Any:
+    """A typed value; files of the current folder are named in full unless the scenario's has one of that name."""
+    if isinstance(value, dict):
+        return {key: _found_here(one, folder) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_found_here(one, folder) for one in value]
+    if not isinstance(value, str) or not value.endswith(_FILES):
+        return value
+    try:
+        is_beside = (folder / value).exists()
+        return value if is_beside or not Path(value).is_file() else str(Path(value).absolute())
+    except (OSError, ValueError):  # a name that no file can have: said where the file is read
+        return value
 
 
 def _parse_override(override: str) -> tuple[Keys, Value]:

@@ -285,7 +285,7 @@ class Site(Strict):
 class Money(Strict):
     """Which money the prices are in."""
 
-    year: Count = 2025
+    year: Annotated[int, Field(ge=1900, le=2200)] = 2025
     kind: Literal["nominal", "real"] = "nominal"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from simtool.report import style
 from simtool.report.table import Table
+from simtool.result.place import folder_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,15 +40,15 @@ def write(folder: Path, name: str, numbers: Table, drawn: Callable[[], Figure]) 
         OSError: the folder cannot be written to; nothing is written before the figure is complete.
     """
     contents = {**render(drawn), "csv": numbers.to_csv().encode()}
-    folder.mkdir(parents=True, exist_ok=True)
     paths = {suffix: folder / f"{name}.{suffix}" for suffix in SUFFIXES}
     partial = {suffix: folder / f".{name}.{suffix}.partial" for suffix in SUFFIXES}
-    try:
-        for suffix, path in partial.items():
-            path.write_bytes(contents[suffix])
-        for suffix, path in partial.items():
-            path.replace(paths[suffix])
-    finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
+    with folder_for(folder):
+        try:
+            for suffix, path in partial.items():
+                path.write_bytes(contents[suffix])
+            for suffix, path in partial.items():
+                path.replace(paths[suffix])
+        finally:
+            for path in partial.values():
+                path.unlink(missing_ok=True)
     return list(paths.values())

@@ -23,6 +23,7 @@ from simtool.config.scenario import Scenario
 from simtool.errors import OutputError
 from simtool.result.ledger_file import write_ledger
 from simtool.result.manifest import HASH_LENGTH, manifest, run_hash
+from simtool.result.place import make_folders, remove_empty
 from simtool.result.result import Result
 from simtool.result.saved import (
     FIGURES,
@@ -127,7 +128,7 @@ def whole_folder(target: Path, *, replace: bool, figures: Collection[str] = ()) 
     try:
         if replace:
             refuse_foreign(target, figures)
-        made = _make_parents(target.parent)
+        made = make_folders(target.parent)
         new.mkdir()
         yield new
         if replace and target.exists():
@@ -138,9 +139,7 @@ def whole_folder(target: Path, *, replace: bool, figures: Collection[str] = ()) 
         shutil.rmtree(new, ignore_errors=True)
         if old.exists() and not target.exists():
             old.rename(target)
-        for folder in reversed(made):
-            with suppress(OSError):
-                folder.rmdir()
+        remove_empty(made)
         if isinstance(error, OSError):
             if error.errno in _TAKEN and is_whole(target):
                 return  # another process has just finished the same run: its folder is as good
@@ -171,15 +170,6 @@ def refuse_foreign(target: Path, figures: Collection[str] = ()) -> None:
             f"holds files that simtool did not write and will not delete: {', '.join(foreign[:_SHOWN])}{more}",
             "move them away, or choose another -o",
         )
-
-
-def _make_parents(folder: Path) -> list[Path]:
-    """Create a folder with its parents; what had to be created, top down."""
-    missing = [folder, *folder.parents]
-    made = [path for path in reversed(missing) if not path.exists()]
-    for path in made:
-        path.mkdir(exist_ok=True)
-    return made
 
 
 def _refuse_other_run(target: Path, wanted: str) -> None:

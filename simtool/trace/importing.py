@@ -16,7 +16,7 @@ from simtool.trace.kernels import KernelTable
 from simtool.trace.manifest import Clock, Device, Manifest, Power, Software
 from simtool.trace.merge import merged_ops
 from simtool.trace.metering import Meter, Metering, coverage, meter, with_energy
-from simtool.trace.power_log import FIELDS
+from simtool.trace.power_log import FIELDS, MAX_MOMENT_S
 from simtool.trace.schema import DEVICE_STEPS, POWER
 from simtool.trace.source import Source, refuse
 from simtool.trace.table_files import write_folder
@@ -93,6 +93,7 @@ def import_trace(
     if doubled:
         raise refuse(doubled[0], "is named twice", "name each file once")
     choices = Choices(power_unit=_unit(power_unit), period_s=_period(period_s))
+    _check_offset(power_offset_s)
     read = [(str(path), *read_file(Source(path), choices, format_name)) for path in paths]
     notes: list[str] = []
     for where, _, found in read:
@@ -129,6 +130,11 @@ def _period(period_s: float | None) -> float | None:
     if period_s is not None and not 0 < period_s < 1e6:
         raise refuse("--period", f"found {period_s} s", "give the seconds between two readings")
     return period_s
+
+
+def _check_offset(offset_s: float | None) -> None:
+    if offset_s is not None and not abs(offset_s) < MAX_MOMENT_S:
+        raise refuse("--power-offset", f"found {offset_s} s", "give the seconds to add to the log's times")
 
 
 def _manifest(

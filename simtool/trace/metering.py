@@ -43,6 +43,8 @@ class Metering:
     meters: tuple[Meter, ...] = ()
     offset_s: float = 0.0
     """What to add to a time of any aligned meter."""
+    written_offset_s: float = 0.0
+    """What to add to a time as the first aligned log writes it; of wall clocks, beyond the difference they tell."""
     error_s: float | None = None
     method: str = ""
     clock: str = "monotonic"
@@ -70,6 +72,7 @@ def meter(
     """
     meters: list[Meter] = []
     first: Alignment | None = None
+    written_offset_s = 0.0
     clock, origin_unix_s = "monotonic", None
     for where, logs in found:
         cleaned = [clean(log, where) for log in logs]
@@ -84,7 +87,12 @@ def meter(
         ranks = _ranks(moved, ops)
         alignment = _aligned(where, moved, ranks, ops, origin_s, given_s, notes) if ops is not None else None
         if alignment is not None:
-            first = first or alignment
+            if first is None:
+                first = alignment
+                has_day = (
+                    ops is not None and ops.zero_unix_s is not None and logs[0].clock in ("utc", "local")
+                )
+                written_offset_s = first.offset_s - (0.0 if has_day else origin_s)
             moved = [_moved(log, alignment.offset_s - first.offset_s) for log in moved]
         names = {one.name for one in meters}
         for log, rank in zip(moved, ranks, strict=True):
@@ -93,7 +101,7 @@ def meter(
             meters.append(Meter(name=name, log=log, rank=rank, alignment=alignment))
     errors = [one.alignment.error_s for one in meters if one.alignment is not None]
     return Metering(
-        meters=tuple(meters), offset_s=first.offset_s if first else 0.0,
+        meters=tuple(meters), offset_s=first.offset_s if first else 0.0, written_offset_s=written_offset_s,
         error_s=max((error for error in errors if error is not None), default=None),
         method=first.method if first else "", clock=clock, origin_unix_s=origin_unix_s,
     )  # fmt: skip

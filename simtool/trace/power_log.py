@@ -24,6 +24,8 @@ FIELDS = (
     "memory_clock_hz", "utilization_frac",
 )  # fmt: skip
 """Columns of the power stream that a log may fill."""
+MAX_MOMENT_S = 1e10
+"""No time lies farther from 1970: the year 2286."""
 _SCALES = {
     "w": 1.0, "watt": 1.0, "watts": 1.0, "mw": 1e-3, "kw": 1e3, "uw": 1e-6, "µw": 1e-6,
     "j": 1.0, "mj": 1e-3, "uj": 1e-6, "kj": 1e3, "wh": SECONDS_PER_HOUR, "kwh": JOULES_PER_KWH,
@@ -132,20 +134,21 @@ def moment(text: str) -> tuple[float, ClockKind, float] | None:
         number = float(text)
         if abs(number) < GIGA:
             return number, "relative", _fineness(text, 1.0)
-        scale = next((one for one in (1.0, 1e-3, 1e-6, 1e-9) if abs(number) * one < 1e10), None)
+        scale = next((one for one in (1.0, 1e-3, 1e-6, 1e-9) if abs(number) * one < MAX_MOMENT_S), None)
         return None if scale is None else (number * scale, "utc", _fineness(text, scale))
     for form, fineness in _FORMS:
         try:
-            return datetime.strptime(text, form).replace(tzinfo=UTC).timestamp(), "local", fineness
+            stamp = datetime.strptime(text, form).replace(tzinfo=UTC).timestamp()
         except (ValueError, OverflowError):
             continue
+        return (stamp, "local", fineness) if abs(stamp) < MAX_MOMENT_S else None
     try:
         read = datetime.fromisoformat(text)
         clock: ClockKind = "local" if read.tzinfo is None else "utc"
         stamp = (read.replace(tzinfo=UTC) if read.tzinfo is None else read).timestamp()
     except (ValueError, OverflowError):
         return None
-    return stamp, clock, 1e-3 if "." in text else 1.0
+    return (stamp, clock, 1e-3 if "." in text else 1.0) if abs(stamp) < MAX_MOMENT_S else None
 
 
 def _fineness(text: str, scale: float) -> float:

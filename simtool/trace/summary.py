@@ -103,6 +103,7 @@ class Summary:
     power: tuple[PowerFound, ...]
     power_coverage_frac: float | None
     power_offset_s: float | None
+    """What to add to a time of the power log as written, as ``--power-offset`` takes it."""
     power_offset_error_s: float | None
     power_alignment: str
     sources: tuple[str, ...]
@@ -146,8 +147,9 @@ def summarise(imported: Imported, library: ProfileLibrary | None = None, num_top
         exposed_communication_frac=share(sum(step.exposed_communication_s for step in steps)),
         energy_per_step_j=float(np.mean(energies)) if energies else None,
         power=_power(imported), power_coverage_frac=manifest.power.coverage_frac,
-        power_offset_s=clock.offset_s if clock.alignment else None, power_offset_error_s=clock.offset_error_s,
-        power_alignment=clock.alignment, sources=manifest.sources, notes=imported.notes,
+        power_offset_s=imported.metering.written_offset_s if clock.alignment else None,
+        power_offset_error_s=clock.offset_error_s, power_alignment=clock.alignment,
+        sources=manifest.sources, notes=imported.notes,
     )  # fmt: skip
 
 

@@ -240,7 +240,7 @@ def _short(data: dict[str, Any], *, top: bool = False) -> Iterator[tuple[str, An
         elif key in ("kept", "eager_kept"):
             yield key, Inline(value)
         elif isinstance(value, dict):
-            yield key, dict(_short(value))
+            yield key, dict(_short(value, top=True))
         elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
             yield key, [dict(_short(part)) for part in value]
         elif value != [] or top:

@@ -51,7 +51,7 @@ def captured_step_graph(
             for op in write.ops(captured, Scope.LAYER)
         ]
     ops += [op for part in workload.after.ops for op in write.ops(part, Scope.HEAD)]
-    if gradient_sum == "separate":
+    if gradient_sum == "separate" and any(op.phase is not Phase.FORWARD for op in ops):
         for scope, weights in (
             (Scope.EMBEDDING, workload.before.parameters),
             (Scope.LAYER, model.parameters_per_layer),

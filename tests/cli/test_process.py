@@ -204,7 +204,14 @@ def test_what_is_written_beside_a_full_disk_is_whole_or_absent(tmp_path: Path) -
         ran = shell(f"ulimit -f 1; SIMTOOL {command}")
         assert ran.returncode == 2
         assert b"File too large" in ran.stderr
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    ran = shell("ulimit -f 1; SIMTOOL plot quickstart -o made/figures --only step-timeline")
+    assert ran.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_that_nobody_can_take_says_what_is_full() -> None:
+    ran = shell("SIMTOOL list methods > /dev/full")
+    assert (ran.returncode, ran.stderr) == (2, b"output: No space left on device\n")
 
 
 def test_a_device_is_not_replaced_by_a_file(simtool: Call, pipe: Callable[[str], Path]) -> None:

@@ -319,6 +319,13 @@ def test_check_knows_what_has_no_answer(simtool: Call) -> None:
     assert "accelerator memory" in called.err
 
 
+@pytest.mark.parametrize("verb", [("check",), ("run", "--dry-run"), ("run",)])
+def test_what_cannot_be_simulated_is_told_before_it_is_tried(verb: tuple[str, ...], simtool: Call) -> None:
+    called = simtool(*verb, "quickstart", "--set", "reliability.checkpoint.interval=1 ms")
+    assert called.code == 3
+    assert "number of checkpoints" in called.err
+
+
 def test_check_reads_profiles_and_effects(simtool: Call, tmp_path: Path) -> None:
     folder = shipped_folder("hardware_profiles")
     files = [

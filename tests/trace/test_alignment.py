@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simtool.errors import InputError
 from simtool.rng import stream
-from simtool.trace import import_trace, read_trace
+from simtool.trace import import_trace, read_trace, summarise
 from simtool.trace.alignment import Alignment, Busy, align
 from simtool.trace.intervals import covered
 from simtool.trace.power_clean import CleanLog, clean
@@ -181,6 +181,12 @@ def test_clocks_that_nobody_compared_are_laid_over_each_other(tmp_path: Path) ->
     assert given.manifest.clock.alignment == "given"
     assert given.manifest.clock.offset_error_s is None
     assert given.manifest.clock.offset_s == pytest.approx(-3.0, abs=1e-6)
+    told_s = summarise(imported).power_offset_s
+    assert told_s == pytest.approx(-BEGAN, abs=2 * clock.offset_error_s)  # of times as the log writes them
+    again = import_trace([trace, log], power_offset_s=told_s)
+    assert [step.energy_j for step in again.steps] == pytest.approx(
+        [step.energy_j for step in imported.steps]
+    )
 
 
 def test_a_log_of_another_day_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from simtool.profiles.find import default_library
 from simtool.trace import Imported, KernelTable, import_trace, read_trace, summarise
 from simtool.trace.found import READERS
 from simtool.trace.json_stream import read_documents, read_events
+from simtool.trace.power_log import moment
 from simtool.trace.source import Source
+from simtool.workload.from_trace import from_kernels
 from tests.trace.kineto_files import Recorder, two_steps, write
 from tests.trace.power_files import WRITERS, put
 
@@ -62,7 +65,18 @@ def _is_sound(imported: Imported) -> str:
     assert all(step.busy_s >= 0 and step.duration_s >= 0 for step in imported.steps)
     assert all(meter.log.edges_s.size for meter in imported.metering.meters)
     json.dumps(summary.as_json(), allow_nan=False)
+    if len(imported.kernels):
+        _becomes_a_workload(imported)
     return ""
+
+
+def _becomes_a_workload(imported: Imported) -> None:
+    """Or is refused."""
+    try:
+        workload = from_kernels(imported.kernels, batch=2, seq_len=8, name="any", source="", where="here")
+    except InputError:
+        return
+    assert workload.flop(2, 8) > 0
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -163,6 +177,29 @@ def test_cells_with_anything_in_them(tmp_path: Path, name: str, changes: list[tu
     path = tmp_path / "file"
     path.write_text("\n".join(lines), "utf-8")
     survives(path)
+
+
+@pytest.mark.parametrize("base", [1e18 * 60, 1e30, 1e300, -1e18])
+def test_a_time_of_day_that_no_clock_shows_is_not_taken(tmp_path: Path, base: float) -> None:
+    path = put(tmp_path / "file", json.dumps(two_steps(baseTimeNanoseconds=base)))
+    imported = import_trace(path)
+    assert imported.manifest.clock.ops == "relative"
+    assert any("the time of day in the file cannot be" in note for note in imported.notes)
+    assert "no time" not in survives(path)
+
+
+@pytest.mark.parametrize("offset_s", [math.nan, math.inf, -math.inf, 1e300])
+def test_an_offset_that_is_no_time(tmp_path: Path, offset_s: float) -> None:
+    path = put(tmp_path / "file", json.dumps(two_steps()))
+    with pytest.raises(InputError, match="--power-offset"):
+        import_trace(path, power_offset_s=offset_s)
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+14:00", "0001/01/01 00:00:00"]
+)
+def test_a_moment_that_no_log_has(text: str) -> None:
+    assert moment(text) is None
 
 
 @pytest.mark.parametrize(

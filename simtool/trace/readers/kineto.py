@@ -14,6 +14,7 @@ from simtool.trace.json_stream import no_cycle_search, read_events
 from simtool.trace.kineto_events import EventColumns, integer_of, number_of
 from simtool.trace.kineto_table import KinetoTables, tabulate
 from simtool.trace.manifest import Device, Software
+from simtool.trace.power_log import MAX_MOMENT_S
 from simtool.trace.source import Source, counted, refuse
 from simtool.units import GIGA, MEGA
 
@@ -56,7 +57,7 @@ class Kineto:
                 software=Software(toolkit=_toolkit(header)),
                 zero_unix_s=_zero(header, tables.zero_us),
             ),
-            notes=tuple(_notes(events, tables)),
+            notes=(*_notes(events, tables), *_clock_notes(header, tables.zero_us)),
         )
 
 
@@ -98,10 +99,18 @@ def _toolkit(header: Mapping[str, Any]) -> str:
 
 
 def _zero(header: Mapping[str, Any], zero_us: float) -> float | None:
+    """Time 0 of the tables since 1970, where the file tells one that a clock can show."""
     base = number_of(header.get("baseTimeNanoseconds"))
-    if base > 0:
-        return base / GIGA + zero_us / MEGA
-    return zero_us / MEGA if zero_us > _SINCE_1970_US else None
+    zero_s = base / GIGA + zero_us / MEGA if base > 0 else zero_us / MEGA
+    is_told = base > 0 or zero_us > _SINCE_1970_US
+    return zero_s if is_told and zero_s < MAX_MOMENT_S else None
+
+
+def _clock_notes(header: Mapping[str, Any], zero_us: float) -> list[str]:
+    is_told = "baseTimeNanoseconds" in header or zero_us > _SINCE_1970_US
+    if is_told and _zero(header, zero_us) is None:
+        return ["the time of day in the file cannot be: its times count from the first event"]
+    return []
 
 
 def _notes(events: EventColumns, tables: KinetoTables) -> list[str]:
