@@ -174,6 +174,7 @@ def _hardware(part: str, prepared: Prepared) -> tuple[Input, ...]:
 def _software(part: str, prepared: Prepared) -> Iterator[Input]:
     software = prepared.machine.software
     if part in COMPUTE:
+        yield from _by_hardware(prepared, "product_ratio")
         yield from _attention_ratio(prepared)
         if (ratio := software.low_precision_ratio.get(prepared.job.precision)) is not None:
             yield Input(f"{software.name} low_precision_ratio", ratio)
@@ -202,13 +203,19 @@ def _counts(name: str, prepared: Prepared) -> bool:
 
 
 def _attention_ratio(prepared: Prepared) -> Iterator[Input]:
-    if prepared.job.attention != "flash":
-        return
+    software = prepared.machine.software
+    if prepared.job.attention == "flash":
+        yield from _by_hardware(prepared, "attention_ratio")
+    elif software.unfused_ratio is not None:
+        yield Input(f"{software.name} unfused_ratio", software.unfused_ratio)
+
+
+def _by_hardware(prepared: Prepared, name: str) -> Iterator[Input]:
+    """The entry of a table that the accelerator, its architecture or nothing else leads to."""
     machine = prepared.machine
-    ratios, here = machine.software.attention_ratio, machine.accelerator.architecture
-    ratio = ratios.get(here, ratios.get("default"))
-    if ratio is not None:
-        yield Input(f"{machine.software.name} attention_ratio", ratio)
+    ratios: dict[str, Sourced] = getattr(machine.software, name)
+    keys = (machine.accelerator.name, machine.accelerator.architecture, "default")
+    yield from [Input(f"{machine.software.name} {name}", ratios[key]) for key in keys if key in ratios][:1]
 
 
 def _scale_up(machine: Machine) -> tuple[Input, ...]:

@@ -10,9 +10,12 @@ from simtool.layout.layouts import Layouts
 from simtool.profiles.schema import Accelerator, Software
 from simtool.provenance import KINDS, Sourced
 from simtool.step.step import Job
-from simtool.workload.precision import Precision
+from simtool.workload.precision import LOW_PRECISIONS, Precision
 
 OF_EXPERTS = ("ep_exposed", "ep_exposed_across", "launch_floor_expert_ratio", "expert_load", "grouped_ratio")
+
+NAMED_RUNS = ("release_ratio", "recipe_ratio")
+"""Tables whose entries count in runs that name them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,7 @@ def unused_numbers(job: Job, layouts: Layouts) -> tuple[str, ...]:
 
 def standing(software: Software, accelerator: Accelerator, unused: Collection[str] = ()) -> Standing:
     """The standing of a profile; its numbers without those of its accuracy, and without the fields `unused`."""
-    numbers = list(_numbers(software, unused))
+    numbers = list(_numbers(software, accelerator, unused))
     counted = Counter(number.kind for number in numbers)
     spreads = [number.spread for number in numbers if number.spread is not None]
     accuracy = software.accuracy
@@ -69,11 +72,16 @@ def standing(software: Software, accelerator: Accelerator, unused: Collection[st
     )
 
 
-def _numbers(software: Software, unused: Collection[str]) -> Iterator[Sourced]:
+def _numbers(software: Software, accelerator: Accelerator, unused: Collection[str]) -> Iterator[Sourced]:
+    """Its numbers; of a table by accelerator the entry that counts, of formats all, of releases and recipes none."""
     for name in type(software).model_fields:
-        if name in unused:
-            continue
         value = getattr(software, name)
-        for one in value.values() if isinstance(value, dict) else (value,):
-            if isinstance(one, Sourced):
-                yield one
+        if name in unused or name in NAMED_RUNS:
+            continue
+        if name == "low_precision_ratio":
+            yield from (ratio for low, ratio in value.items() if low in LOW_PRECISIONS)
+        elif isinstance(value, dict):
+            keys = (accelerator.name, accelerator.architecture, "default")
+            yield from [value[key] for key in keys if key in value][:1]
+        elif isinstance(value, Sourced):
+            yield value
