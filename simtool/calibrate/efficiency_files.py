@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from simtool.calibrate import other_tables, tables
+from simtool.calibrate.corrections import section as section_of
 from simtool.calibrate.devices import AICONFIGURATOR, MEASURED, Measured, Table
 from simtool.calibrate.fit import GEMM, Fit, Residuals, fit_attention, fit_gemm, fit_memory
 from simtool.calibrate.other_tables import BackwardRatios
@@ -124,7 +125,8 @@ def _gemm(name: str, recipe: EfficiencyFile, fits: Mapping[str, DeviceFits]) -> 
     if not recipe.waves:
         section["wave_frac"] = _whole_device()
     section["weight_gradient_ratio"] = _backward(name, recipe, fits, "weight_gradient_ratio")
-    return {**section, "basis": basis, **_residuals(fits[recipe.gemm].gemm if basis == "measured" else None)}
+    residuals = _residuals(fits[recipe.gemm].gemm if basis == "measured" else None)
+    return {**section, "basis": basis, **residuals, **_correction(recipe, "gemm", recipe.gemm, fits)}
 
 
 def _attention(name: str, recipe: EfficiencyFile, fits: Mapping[str, DeviceFits]) -> dict[str, Any]:
@@ -133,7 +135,8 @@ def _attention(name: str, recipe: EfficiencyFile, fits: Mapping[str, DeviceFits]
         section["tail_waves"] = _whole_device()
     section["backward_ratio"] = _backward(name, recipe, fits, "backward_ratio")
     fit = fits[recipe.attention].attention if basis == "measured" else None
-    return {**section, "basis": basis, **_residuals(fit)}
+    correction = _correction(recipe, "attention", recipe.attention, fits)
+    return {**section, "basis": basis, **_residuals(fit), **correction}
 
 
 def _memory(name: str, recipe: EfficiencyFile, fits: Mapping[str, DeviceFits]) -> dict[str, Any]:
@@ -176,6 +179,18 @@ def _curve(
     return numbers, "transferred"
 
 
+def _correction(
+    recipe: EfficiencyFile, what: str, origin: str, fits: Mapping[str, DeviceFits]
+) -> dict[str, Any]:
+    """What the coefficients miss, if the table shows it and the recipe takes it along."""
+    fit: Fit | None = getattr(fits[origin], what) if origin else None
+    if what not in recipe.corrected or fit is None or fit.shape is None or fit.anchors is None:
+        return {}
+    table: Table = getattr(MEASURED[origin], what)
+    source = f"{WORDS[what]} on {origin}, {table.source}, smoothed"
+    return {"correction": section_of(fit.shape.terms, fit.anchors, source)}
+
+
 def _backward(name: str, recipe: EfficiencyFile, fits: Mapping[str, DeviceFits], key: str) -> Inline:
     origin = recipe.backward
     ratios = fits[origin].backward if origin else None
@@ -199,14 +214,17 @@ def _training_ratio(
 ) -> Inline:
     ratio = recipe.ratio
     value, source = ratio.value, ratio.source
-    if ratio.over:
-        over = fits[ratio.over].gemm
+    own_fit = fits[recipe.gemm].gemm if recipe.gemm and "gemm" in recipe.corrected else None
+    if ratio.over or own_fit is not None:
+        over = fits[ratio.over or recipe.gemm].gemm
         if over is None:
             raise ValueError(f"{ratio.over} has no table of matrix products")
         own = SimpleNamespace(**{key: _plain(gemm[key]["value"]) for key in GEMM})
         device = MEASURED[recipe.gemm or ratio.over].device
-        value = restated_ratio(value, over.curve, own, device)
-        source += f", over the curve of {ratio.over}; restated over this one"
+        correction = None if own_fit is None else own_fit.correction
+        value = restated_ratio(value, over.curve, own, device, correction)
+        found_over = f"the curve of {ratio.over}" if ratio.over else "the coefficients"
+        source += f", over {found_over}; restated over this curve"
     return sourced_number(
         "training_ratio", value, "assumed" if ratio.is_assumed else "calibrated", source, ratio.spread
     )

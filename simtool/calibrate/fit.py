@@ -1,19 +1,23 @@
 """Robust fits of the kernel models, and how far they are off on shapes they never saw.
 
 Residuals are log(predicted / measured); the loss is soft_l1, so that a few odd kernels do not pull;
-each coefficient has a weak prior, so that what a table does not show stays where physics puts it.
+each coefficient has a weak prior, so that what a table does not show stays where physics puts it. A large
+table also shows what the coefficients miss: `calibrate.corrections`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
 
+from simtool.calibrate.corrections import Shape, attention_shape, correction_from, is_enough, product_shape
+from simtool.calibrate.smooth import Solver, penalty
 from simtool.calibrate.tables import FloatArray, KernelTable
 from simtool.machine.attention import attention_time_s
+from simtool.machine.correction import Correction
 from simtool.machine.gemm import gemm_time_s
 from simtool.machine.memory_bound import memory_time_s
 
@@ -119,6 +123,22 @@ class Fit:
     constant_training: Residuals
     """The same for one constant efficiency, fitted to the same shapes."""
     constant_everywhere: Residuals
+    plain_training: Residuals
+    """The same for the coefficients alone, without a correction."""
+    plain_everywhere: Residuals
+    shape: Shape | None = field(default=None, compare=False)
+    """What is corrected; None where the table is too small to show it."""
+    anchors: FloatArray | None = field(default=None, compare=False)
+    """Values of the correction at all anchors."""
+    predicted_s: FloatArray = field(compare=False)
+    """Of each kernel of the table, by a fit that never saw its shape."""
+
+    @property
+    def correction(self) -> Correction | None:
+        """The correction as the machine models take it."""
+        if self.shape is None or self.anchors is None:
+            return None
+        return correction_from(self.shape.terms, self.anchors)
 
     @property
     def curve(self) -> SimpleNamespace:
@@ -127,13 +147,22 @@ class Fit:
 
 
 def fit_gemm(
-    table: KernelTable, device: Device, coefficients: Mapping[str, Coefficient] | None = None
+    table: KernelTable,
+    device: Device,
+    coefficients: Mapping[str, Coefficient] | None = None,
+    *,
+    corrected: bool = True,
 ) -> Fit:
-    """Coefficients of `machine.gemm.gemm_time_s`, from priors of one's own or the usual ones."""
+    """Coefficients of `machine.gemm.gemm_time_s`, from priors of one's own or the usual ones.
+
+    And, unless not `corrected`, what they miss, if the table is large enough.
+    """
 
     def predict(curve: SimpleNamespace, rows: KernelTable) -> FloatArray:
         time_s = gemm_time_s(
-            **rows.columns,
+            rows.columns["m"],
+            rows.columns["n"],
+            rows.columns["k"],
             peak_flop_per_s=device.peak_flop_per_s,
             num_processors=device.num_processors,
             bandwidth_bytes_per_s=device.bandwidth_bytes_per_s,
@@ -142,11 +171,12 @@ def fit_gemm(
         )
         return np.asarray(time_s)
 
-    return fit_curve(table, coefficients or GEMM, predict)
+    shape = product_shape(device.num_processors) if corrected and is_enough(table) else None
+    return fit_curve(table, coefficients or GEMM, predict, shape)
 
 
-def fit_attention(table: KernelTable, device: Device) -> Fit:
-    """Coefficients of `machine.attention.attention_time_s`, forward and causal."""
+def fit_attention(table: KernelTable, device: Device, *, corrected: bool = True) -> Fit:
+    """Coefficients of `machine.attention.attention_time_s`, forward and causal, and what they miss."""
 
     def predict(curve: SimpleNamespace, rows: KernelTable) -> FloatArray:
         c = rows.columns
@@ -166,7 +196,8 @@ def fit_attention(table: KernelTable, device: Device) -> Fit:
         written = curve.cache_write_passes * keys_and_values * device.element_bytes
         return np.asarray(time_s + written / device.bandwidth_bytes_per_s)
 
-    return fit_curve(table, ATTENTION, predict)
+    shape = attention_shape(device.num_processors) if corrected and is_enough(table) else None
+    return fit_curve(table, ATTENTION, predict, shape)
 
 
 def fit_memory(
@@ -182,38 +213,67 @@ def fit_memory(
     return fit_curve(table, coefficients or MEMORY, predict)
 
 
-def fit_curve(table: KernelTable, coefficients: Mapping[str, Coefficient], predict: Predict) -> Fit:
-    """Fit `predict` to all shapes, and to four fifths of them five times for residuals and errors."""
+def fit_curve(
+    table: KernelTable,
+    coefficients: Mapping[str, Coefficient],
+    predict: Predict,
+    shape: Shape | None = None,
+) -> Fit:
+    """Fit `predict` to all shapes, and to four fifths of them five times for residuals and errors.
+
+    Where there is a `shape`, what the coefficients miss is fitted too, in each fold to the same four fifths.
+    """
     names = list(coefficients)
     fold = table.group % NUM_FOLDS
     whole = _solve(table, coefficients, predict, None)
-    predicted, constant = np.empty(len(table)), np.empty(len(table))
+    solver = None if shape is None else Solver(shape.matrix(table), penalty(shape.terms), fold)
+    plain, constant, factor = np.empty(len(table)), np.empty(len(table)), np.ones(len(table))
     partial = []
     for left_out in range(NUM_FOLDS):
         held, seen = fold == left_out, table.where(fold != left_out)
         x = _solve(seen, coefficients, predict, whole)
         partial.append(x)
-        predicted[held] = predict(_curve(coefficients, x), table.where(held))
+        curve = _curve(coefficients, x)
+        plain[held] = predict(curve, table.where(held))
         constant[held] = table.work[held] / _constant_rate(seen)
+        if solver is not None:
+            log_ratio = np.zeros(len(table))
+            log_ratio[~held] = np.log(seen.time_s / predict(curve, seen))
+            anchors = solver.solve(log_ratio, left_out)
+            factor[held] = np.exp(solver.corrections(anchors, held))
     # delete-a-group jackknife on the fitted scale
     variance = (
         (NUM_FOLDS - 1) / NUM_FOLDS * np.sum((np.array(partial) - np.mean(partial, axis=0)) ** 2, axis=0)
     )
-    values = vars(_curve(coefficients, whole))
+    found = _curve(coefficients, whole)
+    values = vars(found)
     error = np.sqrt(variance)
     spreads = {name: coefficients[name].spread(values[name], float(error[i])) for i, name in enumerate(names)}
     shipped = [name for name in names if not coefficients[name].is_nuisance]
-    big = table.is_training
+    training, everywhere = _residuals(plain * factor, table)
+    plain_training, plain_everywhere = _residuals(plain, table)
+    constant_training, constant_everywhere = _residuals(constant, table)
     return Fit(
         values={name: values[name] for name in shipped},
         spreads={name: spreads[name] for name in shipped},
         nuisances={name: values[name] for name in names if coefficients[name].is_nuisance},
         num_measured=len(table),
-        training=Residuals.of(predicted[big], table.time_s[big]),
-        everywhere=Residuals.of(predicted, table.time_s),
-        constant_training=Residuals.of(constant[big], table.time_s[big]),
-        constant_everywhere=Residuals.of(constant, table.time_s),
+        training=training,
+        everywhere=everywhere,
+        constant_training=constant_training,
+        constant_everywhere=constant_everywhere,
+        plain_training=plain_training,
+        plain_everywhere=plain_everywhere,
+        shape=shape,
+        anchors=None if solver is None else solver.solve(np.log(table.time_s / predict(found, table))),
+        predicted_s=plain * factor,
     )
+
+
+def _residuals(predicted_s: FloatArray, table: KernelTable) -> tuple[Residuals, Residuals]:
+    """Of kernels of training size, and of all."""
+    big = table.is_training
+    return Residuals.of(predicted_s[big], table.time_s[big]), Residuals.of(predicted_s, table.time_s)
 
 
 def _solve(

@@ -47,6 +47,9 @@ class EfficiencyFile:
     ratio: Ratio
     distance: float = 0.2
     """Least spread of numbers that are taken over from another device."""
+    corrected: tuple[str, ...] = ()
+    """Op classes whose correction is taken along with the coefficients: the same silicon, or the same at
+    another bandwidth."""
     waves: bool = True
     """False: one operation runs on the whole device at once, so nothing waits for a last wave."""
 
@@ -67,6 +70,7 @@ FILES: Mapping[str, EfficiencyFile] = {
     # with kernel tables of their own
     "a100-sxm-80": EfficiencyFile(
         family="ampere",
+        corrected=("gemm", "attention"),
         gemm="a100-sxm-80",
         attention="a100-sxm-80",
         memory="a100-sxm-80",
@@ -75,6 +79,7 @@ FILES: Mapping[str, EfficiencyFile] = {
     ),
     "h100-sxm": EfficiencyFile(
         family="hopper",
+        corrected=("gemm", "attention"),
         gemm="h100-sxm",
         attention="h100-sxm",
         memory="h100-sxm",
@@ -83,6 +88,7 @@ FILES: Mapping[str, EfficiencyFile] = {
     ),
     "h200-sxm": EfficiencyFile(
         family="hopper",
+        corrected=("gemm", "attention"),
         gemm="h200-sxm",
         attention="h200-sxm",
         memory="h100-sxm",
@@ -92,6 +98,7 @@ FILES: Mapping[str, EfficiencyFile] = {
     ),
     "b200-sxm": EfficiencyFile(
         family="blackwell",
+        corrected=("gemm", "attention"),
         gemm="b200-sxm",
         attention="b200-sxm",
         backward="b200-sxm",
@@ -99,6 +106,7 @@ FILES: Mapping[str, EfficiencyFile] = {
     ),
     "gb200": EfficiencyFile(
         family="blackwell",
+        corrected=("gemm", "attention"),
         gemm="gb200",
         attention="b200-sxm",
         backward="b200-sxm",
@@ -107,6 +115,7 @@ FILES: Mapping[str, EfficiencyFile] = {
     ),
     "l40s": EfficiencyFile(
         family="ada",
+        corrected=("gemm",),
         gemm="l40s",
         attention="a100-sxm-80",
         memory="a40",
@@ -137,6 +146,7 @@ FILES: Mapping[str, EfficiencyFile] = {
     ),
     "ampere": EfficiencyFile(
         family="ampere",
+        corrected=("gemm", "attention"),
         gemm="a100-sxm-80",
         attention="a100-sxm-80",
         memory="a100-sxm-80",
@@ -155,6 +165,7 @@ FILES: Mapping[str, EfficiencyFile] = {
     ),
     "ada": EfficiencyFile(
         family="ada",
+        corrected=("gemm",),
         gemm="l40s",
         attention="a100-sxm-80",
         memory="a40",
@@ -164,6 +175,7 @@ FILES: Mapping[str, EfficiencyFile] = {
     ),
     "hopper": EfficiencyFile(
         family="hopper",
+        corrected=("gemm", "attention"),
         gemm="h100-sxm",
         attention="h100-sxm",
         memory="h100-sxm",
@@ -173,6 +185,7 @@ FILES: Mapping[str, EfficiencyFile] = {
     ),
     "blackwell": EfficiencyFile(
         family="blackwell",
+        corrected=("gemm", "attention"),
         gemm="b200-sxm",
         attention="b200-sxm",
         backward="b200-sxm",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simtool.calibrate.fit import Device
+from simtool.machine.correction import Correction
 from simtool.machine.gemm import GemmCurve, gemm_time_s
 
 REFERENCE_TOKENS = (4096.0, 8192.0, 16384.0)
@@ -12,8 +13,14 @@ REFERENCE_LAYERS = (4096.0, 5120.0, 8192.0, 12288.0, 16384.0)
 """Hidden sizes of layers that are trained on many accelerators."""
 
 
-def restated_ratio(ratio: float, over: GemmCurve, own: GemmCurve, device: Device) -> float:
-    """`ratio`, found over the curve `over`, as one over `own`.
+def restated_ratio(
+    ratio: float,
+    over: GemmCurve,
+    own: GemmCurve,
+    device: Device,
+    correction: Correction | None = None,
+) -> float:
+    """`ratio`, found over the curve `over`, as one over `own` with its correction.
 
     A ratio of sustained training to isolated kernels means nothing without the kernels: over kernels
     that were themselves measured under sustained load it is smaller than over short bursts. The
@@ -40,8 +47,9 @@ def restated_ratio(ratio: float, over: GemmCurve, own: GemmCurve, device: Device
                 bandwidth_bytes_per_s=device.bandwidth_bytes_per_s,
                 element_bytes=device.element_bytes,
                 curve=curve,
+                correction=corrected,
             )
-            for curve in (over, own)
+            for curve, corrected in ((over, None), (own, correction))
         ]
         logarithms.append(np.log(times[0]) - np.log(times[1]))
     return ratio * float(np.exp(np.mean(logarithms)))

@@ -6,6 +6,7 @@ from typing import Protocol, SupportsFloat
 
 import numpy as np
 
+from simtool.machine.correction import Correction, attention_factor
 from simtool.machine.memory_bound import MemoryCurve
 from simtool.stepgraph import Number
 
@@ -75,6 +76,7 @@ def attention_time_s(
     causal: bool = True,
     num_keys: Number | None = None,
     backward: bool = False,
+    correction: Correction | None = None,
 ) -> Number:
     """Time of one fused self-attention kernel over `batch` sequences [s].
 
@@ -94,6 +96,9 @@ def attention_time_s(
     With another number of keys than a causal mask's, a query's set-up is spread over that work: twice the
     mean keys stand for the sequence length, in the work and in ``seq_half``.
 
+    With a `correction` the time is multiplied by what the device's table shows beyond this form; it still
+    never undercuts the work at the peak rate, nor the memory.
+
     Args:
         batch: sequences on this accelerator; arrays broadcast.
         num_heads: query heads on this accelerator.
@@ -108,6 +113,7 @@ def attention_time_s(
         causal: a token attends to itself and its predecessors only.
         num_keys: keys that a query sees on average, in place of `causal`: windows, other sequences.
         backward: time of the backward instead of the forward.
+        correction: the grids of the device's table, if it has one.
 
     >>> from types import SimpleNamespace
     >>> ideal = SimpleNamespace(
@@ -127,12 +133,24 @@ def attention_time_s(
     if num_processors is not None:
         num_rows = num_rows + float(curve.tail_waves) * num_processors * QUERY_BLOCK
     slowdown = (1 + float(curve.seq_half) / length) * (1 + float(curve.head_half) / width)
+    least_s = sequences * heads * tokens * row_flop / peak_flop_per_s
     compute_s = num_rows * row_flop * slowdown / (peak_flop_per_s * float(curve.peak_frac))
     num_elements = 2 * sequences * tokens * width * (heads + kv_heads)
     memory_s = num_elements * element_bytes / bandwidth_bytes_per_s
     ratio = float(curve.backward_ratio) if backward else 1.0
     time_s: Number = ratio * np.cbrt(compute_s**3 + memory_s**3) + float(curve.latency)
-    return time_s
+    if correction is None:
+        return time_s
+    time_s = time_s * attention_factor(
+        correction,
+        sequences * heads,
+        tokens,
+        length,
+        width,
+        heads / kv_heads,
+        num_processors=num_processors,
+    )
+    return np.asarray(np.maximum(time_s, ratio * np.maximum(least_s, memory_s)))
 
 
 def unfused_attention_time_s(

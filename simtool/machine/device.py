@@ -9,6 +9,7 @@ import numpy as np
 
 from simtool.errors import InputError, Problem
 from simtool.machine.attention import attention_time_s, unfused_attention_time_s
+from simtool.machine.correction import correction_of
 from simtool.machine.gemm import gemm_time_s
 from simtool.machine.memory_bound import memory_time_s
 from simtool.machine.power import CapLaw, cap_law, memory_slowdown, op_clocks
@@ -18,6 +19,9 @@ from simtool.workload.precision import BYTES_PER_ELEMENT, PEAK_RATE
 
 COMPUTE, MEMORY = "compute", "memory"
 """What bounds an operation, and so its power and its answer to a power cap."""
+
+MEASURED_BYTES = 2.0
+"""Size of an element of the products behind the shipped corrections: fp16 and bf16 [byte]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +95,7 @@ class Device:
                 curve=efficiency.attention,
                 num_keys=_keys(op, 0.5),
                 backward=backward,
+                correction=correction_of(efficiency.attention.correction),
             )
             return {COMPUTE: self.attention_ratio * seconds}
         if op.kind is Kind.UNFUSED_ATTENTION:
@@ -112,6 +117,8 @@ class Device:
 
     def _product_time_s(self, op: Op, peak: float, bandwidth: float) -> Number:
         efficiency = self.accelerator.efficiency
+        # tables hold products of two-byte elements; a convolution walks its input in other steps
+        alike = op.kind is not Kind.CONVOLUTION and BYTES_PER_ELEMENT[op.dtype] == MEASURED_BYTES
         seconds = gemm_time_s(
             op.m,
             op.n,
@@ -123,6 +130,7 @@ class Device:
             curve=efficiency.gemm,
             batch=op.batch,
             moved_bytes=None if op.kind is Kind.GEMM else op.bytes,
+            correction=correction_of(efficiency.gemm.correction) if alike else None,
         )
         ratio = (
             self.product_ratio

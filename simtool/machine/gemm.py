@@ -6,6 +6,7 @@ from typing import Protocol, SupportsFloat
 
 import numpy as np
 
+from simtool.machine.correction import Correction, product_factor
 from simtool.stepgraph import Number
 
 TILES: tuple[tuple[int, int], ...] = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64))
@@ -56,6 +57,7 @@ def gemm_time_s(
     curve: GemmCurve,
     batch: Number = 1.0,
     moved_bytes: Number | None = None,
+    correction: Correction | None = None,
 ) -> Number:
     r"""Time of ``batch`` products of an (m, k) by a (k, n) matrix [s].
 
@@ -75,6 +77,9 @@ def gemm_time_s(
     overlaps its loads imperfectly. The time never undercuts the rooflines
     ``2 batch m n k / peak`` and ``bytes / bandwidth``, and never falls as m, n, k or batch grow.
 
+    With a `correction` the time is multiplied by what the device's table shows beyond this form, and still
+    undercuts neither roofline. Real libraries are not monotone, and within the anchors neither is it then.
+
     Form: tile and wave quantisation as in Lee et al., NeuSight (arXiv:2407.13853), with bounded
     coefficients instead of a network, so that unseen shapes and devices extrapolate.
 
@@ -91,6 +96,7 @@ def gemm_time_s(
         batch: independent products in one kernel.
         moved_bytes: what is read and written in all, in place of operands and product: a convolution reads
             its input once, although it meets it in every position of its window [byte].
+        correction: the grids of the device's table, if it has one.
 
     >>> from types import SimpleNamespace
     >>> ideal = SimpleNamespace(
@@ -117,4 +123,12 @@ def gemm_time_s(
         moved_bytes = batch * (rows_m * inner + inner * columns_n + rows_m * columns_n) * element_bytes
     memory_s = moved_bytes / (bandwidth_bytes_per_s * float(curve.bandwidth_frac))
     time_s: Number = np.cbrt(compute_s**3 + memory_s**3) + float(curve.latency)
-    return time_s
+    if correction is None:
+        return time_s
+    time_s = time_s * product_factor(
+        correction, rows_m, columns_n, inner, batch=batch, num_processors=num_processors
+    )
+    least_s = np.maximum(
+        2.0 * batch * rows_m * columns_n * inner / peak_flop_per_s, moved_bytes / bandwidth_bytes_per_s
+    )
+    return np.asarray(np.maximum(time_s, least_s))

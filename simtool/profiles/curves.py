@@ -2,14 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from simtool.config.fields import Fraction, Ratio, Seconds
+from simtool.config.refusals import Complaint
 from simtool.profiles.section import Section
 
 Basis = Literal["measured", "transferred", "analytic"]
 """How an efficiency curve came about: measured on this device, taken over from the nearest
 architecture, or from the analytic form with prior constants."""
+
+
+class Table(Section):
+    """Numbers at anchor sizes: what `machine.grid` is linear between, in the logarithm of the size."""
+
+    axes: dict[str, str]
+    """Anchor sizes along each axis, ascending, with spaces between."""
+    rows: tuple[str, ...]
+    """Thousandths, with spaces between: along the last axis in a row, the second last axis fastest."""
+
+    def complaints(self) -> Iterator[Complaint]:
+        """Sizes that are no ascending numbers, and rows that do not fill the grid."""
+        yield from super().complaints()
+        lengths = []
+        for name, written in self.axes.items():
+            sizes = _numbers(written)
+            if (
+                sizes is None
+                or len(sizes) < 2
+                or sizes[0] <= 0.0
+                or sorted(set(sizes)) != sizes
+                or sizes[-1] == float("inf")
+            ):
+                yield Complaint(
+                    member="axes",
+                    found=f"found {name} as {written!r}",
+                    allowed="allowed: two or more ascending sizes above 0",
+                    mend="write them as text, e.g. '64 512 4096'",
+                )
+                return
+            lengths.append(len(sizes))
+        wide = lengths[-1] if lengths else 0
+        high = 1
+        for length in lengths[:-1]:
+            high *= length
+        if len(self.rows) != high or any(
+            (numbers := _numbers(row)) is None or len(numbers) != wide for row in self.rows
+        ):
+            yield Complaint(
+                member="rows",
+                found=f"found {len(self.rows)} rows",
+                allowed=f"the axes ask for {high} rows of {wide} numbers",
+                mend="calibrate again",
+            )
+
+
+def _numbers(text: str) -> list[float] | None:
+    try:
+        found = [float(word) for word in text.split()]
+    except ValueError:
+        return None
+    return None if any(number != number for number in found) else found
+
+
+class Correction(Section):
+    """Log of measured over modelled time, of which the coefficients know nothing: `machine.correction`.
+
+    Holds between the anchors; beyond them the outermost value stays, and the model extrapolates.
+    """
+
+    source: str
+    """Table behind it."""
+    sizes: Table
+    """By the sizes of operands: m, n, k of products; seq_len, sequences (heads of all sequences),
+    heads_per_key, head_dim of attention."""
+    idle: Table
+    """By tile or block, number of waves, and k or head_dim; counts by log(whole waves / waves)."""
+    edge: Table | None = None
+    """Of products; counts by log(padded size / size)."""
 
 
 class Gemm(Section):
@@ -40,6 +111,8 @@ class Gemm(Section):
     residual_all_p90: float | None = None
     num_measured: int = 0
     """Kernels in the table behind the fit."""
+    correction: Correction | None = None
+    """What the coefficients miss, where a large table shows it."""
 
 
 class Attention(Section):
@@ -65,6 +138,8 @@ class Attention(Section):
     """The same on held-out head layouts of every sequence length."""
     residual_all_p90: float | None = None
     num_measured: int = 0
+    correction: Correction | None = None
+    """What the coefficients miss, where a large table shows it."""
 
 
 class MemoryBound(Section):
