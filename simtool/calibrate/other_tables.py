@@ -66,6 +66,29 @@ def read_llmcompass_products(path: Path) -> KernelTable:
     return gemm_table(m, n, k, time_s)
 
 
+def read_simumax_products(path: Path, layout: str) -> KernelTable:
+    """Matrix products of a SimuMax system file in one layout.
+
+    ``TN`` forward, ``NN`` gradient of the input, ``NT`` gradient of the weight with a sum in fp32.
+    """
+    try:
+        measured = json.loads(path.read_text("utf-8"))["accelerator"]["op"]["matmul"]
+        peak_flop_per_s = float(measured["tflops"]) * 1e3 * 1e9
+        rates = dict(measured["accurate_efficient_factor"])
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        raise _problem(path, error) from None
+    rows = []
+    for shape, rate in rates.items():
+        if f"layout={layout}" in shape:
+            size = _fields(shape)
+            flop = 2.0 * size["m"] * size["n"] * size["k"]
+            rows.append((size["m"], size["n"], size["k"], flop / (peak_flop_per_s * rate)))
+    if not rows:
+        raise _problem(path, ValueError(f"no product in layout {layout}"))
+    m, n, k, time_s = np.array(rows, float).T
+    return gemm_table(m, n, k, time_s)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackwardRatios:
     """Medians over shapes of training size, with the spread between shapes."""

@@ -73,7 +73,7 @@ def gemm_table(m: FloatArray, n: FloatArray, k: FloatArray, time_s: FloatArray) 
         columns={"m": m, "n": n, "k": k},
         time_s=time_s,
         work=flop,
-        group=_groups(n, k),
+        group=groups(n, k),
         is_training=(m >= TRAINING_ROWS) & (flop > TRAINING_FLOP),
     )
 
@@ -100,7 +100,7 @@ def read_attention(path: Path) -> KernelTable:
         },
         time_s=table["latency"] * 1e-3,
         work=flop,
-        group=_groups(heads, table["num_key_value_heads"], table["head_dim"]),
+        group=groups(heads, table["num_key_value_heads"], table["head_dim"]),
         is_training=(tokens >= TRAINING_ROWS) & (flop > TRAINING_FLOP),
     ).where((tokens >= MIN_SEQUENCE) & (table["head_dim"] <= MAX_HEAD))
 
@@ -115,7 +115,7 @@ def memory_table(num_bytes: FloatArray, time_s: FloatArray, cache_bytes: float) 
         columns={"num_bytes": num_bytes},
         time_s=time_s,
         work=num_bytes,
-        group=_groups(np.floor(4.0 * np.log2(num_bytes))),
+        group=groups(np.floor(4.0 * np.log2(num_bytes))),
         is_training=large,
     ).where(large | (num_bytes < 1e6))
 
@@ -154,7 +154,23 @@ def _problem(path: Path, found: str, allowed: str) -> InputError:
     return InputError(Problem(str(path), "", found, allowed, "give the folder of the reference data"))
 
 
-def _groups(*keys: FloatArray) -> NDArray[np.intp]:
+def read_words(path: Path, name: str) -> list[str]:
+    """One column of text.
+
+    Raises:
+        InputError: the file cannot be read or lacks the column.
+    """
+    try:
+        with _open_text(path) as file:
+            rows = csv.reader(file)
+            place = next(rows, []).index(name)
+            return [row[place] for row in rows]
+    except (OSError, EOFError, UnicodeDecodeError, ValueError, IndexError) as error:
+        raise _problem(path, f"column {name!r} cannot be read: {error}", "") from None
+
+
+def groups(*keys: FloatArray) -> NDArray[np.intp]:
+    """One number for all rows with the same keys."""
     _, group = np.unique(np.stack(keys, axis=1), axis=0, return_inverse=True)
     return np.asarray(group.reshape(-1), dtype=np.intp)
 
