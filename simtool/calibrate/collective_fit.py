@@ -94,6 +94,8 @@ class LinkFit:
     """Relative standard errors."""
     num_measured: int
     held_out: tuple[HeldOut, ...]
+    anchors: Any = None
+    """What the values miss: `collective_corrections.Anchors`; None for a network without."""
 
 
 def solve(
@@ -194,7 +196,11 @@ def residual(relative_error: FloatArray) -> Residual:
 
 
 def predicted_s(rows: Timings, fabric: Fabric, all_reduce: str | None = None) -> FloatArray:
-    """The model's time of each row, all-reduces by one algorithm if it is named."""
+    """The model's time of each row: as a library would choose, or without choice and correction.
+
+    With an algorithm for all-reduces, the other kinds go their only way, and corrections are left out.
+    """
+    named = None if all_reduce is None else {**ONLY_WAY, "all_reduce": all_reduce}
     found = np.empty(len(rows))
     for kind in np.unique(rows.kind):
         chosen = rows.kind == kind
@@ -204,7 +210,7 @@ def predicted_s(rows: Timings, fabric: Fabric, all_reduce: str | None = None) ->
             rows.group_size[chosen],
             rows.per_domain[chosen],
             fabric,
-            all_reduce if kind == "all_reduce" else ONLY_WAY[str(kind)],
+            None if named is None else named[str(kind)],
         )
     return found
 

@@ -133,12 +133,16 @@ def section(terms: Sequence[Term], values: FloatArray, source: str) -> dict[str,
     written: dict[str, Any] = {"source": source}
     start = 0
     for term in terms:
-        part = values[start : start + term.num_values]
+        written[term.name] = table_of(term, values[start : start + term.num_values])
         start += term.num_values
-        width = len(list(term.axes.values())[-1])
-        numbers = np.rint(part / PER_MILLE).astype(int).reshape(-1, width)
-        written[term.name] = {
-            "axes": {name: " ".join(f"{size:g}" for size in axis) for name, axis in term.axes.items()},
-            "rows": [" ".join(str(number) for number in row) for row in numbers],
-        }
     return written
+
+
+def table_of(term: Term, values: FloatArray) -> dict[str, Any]:
+    """One grid as a profile's file has it."""
+    width = len(list(term.axes.values())[-1])
+    numbers = np.rint(values / PER_MILLE).astype(int).reshape(-1, width)
+    return {
+        "axes": {name: " ".join(f"{size:.10g}" for size in axis) for name, axis in term.axes.items()},
+        "rows": [" ".join(str(number) for number in row) for row in numbers],
+    }

@@ -76,13 +76,14 @@ def correction_of(tables: Tables | None) -> Correction | None:
     if tables is None:
         return None
     return Correction(
-        sizes=_grid(tables.sizes),
-        idle=_grid(tables.idle, by_tile=True),
-        edge=None if tables.edge is None else _grid(tables.edge, by_tile=True),
+        sizes=grid_of(tables.sizes),
+        idle=grid_of(tables.idle, by_tile=True),
+        edge=None if tables.edge is None else grid_of(tables.edge, by_tile=True),
     )
 
 
-def _grid(table: Table, *, by_tile: bool = False) -> Grid:
+def grid_of(table: Table, *, by_tile: bool = False) -> Grid:
+    """A table of a profile, ready to be looked up; `by_tile`, its first axis numbers tables."""
     return _read(tuple(table.axes.values()), table.rows, by_tile)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
 
+from simtool.machine.correction import grid_of
+from simtool.machine.grid import Grid
 from simtool.profiles.schema import Accelerator, Network, Node
 from simtool.stepgraph import Number
 
 RAMP_EXPONENT = 0.28
 """How slowly a link's rate rises to its limit with the message: libraries add channels and larger pieces as
-messages grow. One fit over NCCL's tables of five GPUs (`calibrate.collectives`)."""
+messages grow. One fit over NCCL's tables of five GPUs (`calibrate.collective_links`)."""
 
 LOCAL_FRAC = 0.35
 """Work on a rank's own shard, in shards that cross the wire: it is read, and copied or added, in the same
@@ -53,6 +56,8 @@ class Link:
     in_switch_startup_s: float = 0.0
     ramp_exponent: float = RAMP_EXPONENT
     local_frac: float = LOCAL_FRAC
+    correction: Mapping[str, Grid] = field(default_factory=dict, compare=False)
+    """Log of measured over modelled time by kind of collective, over ranks and size [byte]; in one domain."""
 
     @property
     def rate_bytes_per_s(self) -> float:
@@ -161,6 +166,7 @@ def _link(profile: Network, bandwidth_bytes_per_s: float) -> Link:
         number = getattr(profile, name)
         return 0.0 if number is None else float(number)
 
+    tables = profile.correction
     return Link(
         name=profile.name,
         bandwidth_bytes_per_s=bandwidth_bytes_per_s,
@@ -172,6 +178,7 @@ def _link(profile: Network, bandwidth_bytes_per_s: float) -> Link:
         topology=profile.topology,
         in_switch_gain=None if profile.in_switch_reduction is None else float(profile.in_switch_reduction),
         in_switch_startup_s=value("in_switch_latency"),
+        correction={} if tables is None else {kind: grid_of(table) for kind, table in tables.kinds.items()},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -28,13 +29,7 @@ class Table(Section):
         lengths = []
         for name, written in self.axes.items():
             sizes = _numbers(written)
-            if (
-                sizes is None
-                or len(sizes) < 2
-                or sizes[0] <= 0.0
-                or sorted(set(sizes)) != sizes
-                or sizes[-1] == float("inf")
-            ):
+            if sizes is None or len(sizes) < 2 or sizes[0] <= 0.0 or sorted(set(sizes)) != sizes:
                 yield Complaint(
                     member="axes",
                     found=f"found {name} as {written!r}",
@@ -43,10 +38,7 @@ class Table(Section):
                 )
                 return
             lengths.append(len(sizes))
-        wide = lengths[-1] if lengths else 0
-        high = 1
-        for length in lengths[:-1]:
-            high *= length
+        wide, high = (lengths or [0])[-1], math.prod(lengths[:-1])
         if len(self.rows) != high or any(
             (numbers := _numbers(row)) is None or len(numbers) != wide for row in self.rows
         ):
@@ -63,7 +55,7 @@ def _numbers(text: str) -> list[float] | None:
         found = [float(word) for word in text.split()]
     except ValueError:
         return None
-    return None if any(number != number for number in found) else found
+    return found if all(math.isfinite(number) for number in found) else None
 
 
 class Correction(Section):
@@ -81,6 +73,15 @@ class Correction(Section):
     """By tile or block, number of waves, and k or head_dim; counts by log(whole waves / waves)."""
     edge: Table | None = None
     """Of products; counts by log(padded size / size)."""
+
+
+class CollectiveCorrection(Section):
+    """Log of measured over modelled time of collectives in one domain; held at the outermost anchors."""
+
+    source: str
+    """Table behind it."""
+    kinds: dict[str, Table]
+    """By kind of collective, over ranks and the size of the buffer [byte]."""
 
 
 class Gemm(Section):

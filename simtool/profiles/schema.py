@@ -27,7 +27,7 @@ from simtool.config.fields import (
 from simtool.config.refusals import Complaint
 from simtool.errors import did_you_mean
 from simtool.profiles.accuracy import Accuracy
-from simtool.profiles.curves import Basis, Efficiency
+from simtool.profiles.curves import Basis, CollectiveCorrection, Efficiency
 from simtool.profiles.section import Count, Names, Profile, Section
 from simtool.provenance import Sourced
 
@@ -285,6 +285,8 @@ class Network(Profile):
     does them."""
     in_switch_latency: Seconds | None = None
     """Start-up of a reduction inside the switch."""
+    correction: CollectiveCorrection | None = None
+    """What these numbers miss within one domain, where a table shows it."""
     basis: Basis = "analytic"
     """Of latencies and ramp: measured on this network, transferred from a like one, or analytic."""
     port_power: Watts | None = None

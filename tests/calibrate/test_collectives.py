@@ -11,6 +11,7 @@ import pytest
 
 from simtool.calibrate import collectives
 from simtool.calibrate.collective_checks import checks
+from simtool.calibrate.collective_files import curve_files
 from simtool.calibrate.collective_fit import (
     INSIDE,
     LinkFit,
@@ -20,16 +21,15 @@ from simtool.calibrate.collective_fit import (
     size_bands,
     with_values,
 )
-from simtool.calibrate.collective_tables import Timings, read_nccl, read_simai, read_vtrain
-from simtool.calibrate.collectives import (
+from simtool.calibrate.collective_links import (
     MEASURED,
     across_link,
-    curve_files,
     fit_across,
     fit_inside,
     fit_shape,
     fitted_link,
 )
+from simtool.calibrate.collective_tables import Timings, read_nccl, read_simai, read_vtrain
 from simtool.config.yaml12 import load_yaml
 from simtool.errors import InputError
 from simtool.machine.collectives import collective_time_s
@@ -175,6 +175,13 @@ def test_the_curves_shipped_are_those_of_the_tables(fitted: Fitted, tmp_path: Pa
         (tmp_path / name).write_text(text, encoding="utf-8")
         fresh, shipped = load_yaml(tmp_path / name).data, load_yaml(CURVES / name).data
         assert set(fresh) == set(shipped)
+        tables = [each.pop("correction", {"kinds": {}})["kinds"] for each in (fresh, shipped)]
+        assert set(tables[0]) == set(tables[1])
+        for kind, table in tables[1].items():
+            assert tables[0][kind]["axes"] == table["axes"]
+            rows = [" ".join(each[kind]["rows"]).split() for each in tables]
+            new, old = ([float(number) for number in row] for row in rows)
+            assert new == pytest.approx(old, abs=5.0), kind  # thousandths
         for key, number in shipped.items():
             if isinstance(number, dict):
                 unit = "s" if isinstance(number["value"], str) else ""

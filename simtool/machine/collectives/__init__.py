@@ -10,7 +10,9 @@ across domains            ring, tree or hierarchical (all-reduce); ring (reduce-
 all-to-all, one to one    direct
 ========================  =================================================================
 
-All share one formula for the time of bytes on a wire, `transfer_time_s`.
+All share one formula for the time of bytes on a wire, `transfer_time_s`. In one domain, where a link's table
+shows what the formula misses (a library switches between protocols as messages grow), the time of the fastest is
+multiplied by that, and still undercuts no wire.
 """
 
 from __future__ import annotations
@@ -106,12 +108,20 @@ def collective_time_s(
         np.asarray(ranks_per_node, dtype=float), np.minimum(size, fabric.accelerators_per_domain)
     )
     group = Group(size=size, per_domain=near)
+    correction = fabric.scale_up.correction.get(kind) if algorithm is None else None
     best: Number = np.inf
+    least: Number = np.inf
     for name in (algorithm,) if algorithm is not None else ALGORITHMS:
         way = ALGORITHMS[name]
         possible = np.asarray(way.applies(kind, group, fabric))
         if np.any(possible):
             best = np.minimum(best, np.where(possible, way.time_s(kind, size_bytes, group, fabric), np.inf))
+            if correction is not None:
+                bound = way.bound_s(kind, size_bytes, group, fabric)
+                least = np.minimum(least, np.where(possible, bound, np.inf))
+    if correction is not None:
+        factor = np.exp(correction.at(group.size, np.maximum(size_bytes, 1.0)))
+        best = np.where(spans(group), best, np.maximum(best * factor, least))
     return np.where(alone, 0.0, best)
 
 
