@@ -20,6 +20,8 @@ class Table:
     paths: tuple[str, ...]
     reader: str
     """``aiconfigurator``, ``vidur`` or ``llmcompass``."""
+    has_grouped: bool = False
+    """Holds grouped products of experts as well."""
     source: str
     """Maker, version and licence of the collection, and the software that was timed."""
 
@@ -49,8 +51,13 @@ def _vidur(device: str, *models: str) -> Table:
     return Table(paths=paths, reader="vidur", source=VIDUR)
 
 
-def _simumax(name: str, device: str) -> Table:
-    return Table(paths=(f"simumax/{name}.json",), reader="simumax", source=f"{SIMUMAX}, {device}")
+def _simumax(name: str, device: str, *, has_grouped: bool = False) -> Table:
+    return Table(
+        paths=(f"simumax/{name}.json",),
+        reader="simumax",
+        source=f"{SIMUMAX}, {device}",
+        has_grouped=has_grouped,
+    )
 
 
 def _device(
@@ -87,7 +94,7 @@ MEASURED: Mapping[str, Measured] = {
         device=_device(2250, 148, 8000, 126),
         gemm=_aiconfigurator("gemm", "b200_sxm", "vLLM 0.22, loops of 1 s and longer"),
         attention=_aiconfigurator("attention_context", "b200_sxm", "vLLM 0.22, FlashInfer"),
-        backward=_simumax("b200_bf16_ceperm", "B200"),
+        backward=_simumax("b200_bf16_ceperm", "B200", has_grouped=True),
     ),
     "gb200": Measured(
         device=_device(2500, 148, 8000, 126),

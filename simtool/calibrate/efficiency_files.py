@@ -18,6 +18,7 @@ from simtool.calibrate.recipes import FILES, EfficiencyFile, Share
 from simtool.calibrate.training_ratio import restated_ratio
 from simtool.config.dump import Inline, dump_yaml
 from simtool.config.marks import Keys
+from simtool.profiles.curves import Basis
 from simtool.provenance import Kind
 
 KERNELS = Path("data/kernels")
@@ -102,6 +103,8 @@ def _text(name: str, recipe: EfficiencyFile, fits: Mapping[str, DeviceFits]) -> 
         "gemm": gemm,
         "attention": _attention(name, recipe, fits),
         "memory": _memory(name, recipe, fits),
+        "grouped_gemm": _grouped_basis(name, recipe),
+        "convolution": "transferred" if recipe.gemm else "analytic",
         "training_ratio": _training_ratio(recipe, fits, gemm),
     }
     body = dump_yaml(
@@ -144,6 +147,14 @@ def _memory(name: str, recipe: EfficiencyFile, fits: Mapping[str, DeviceFits]) -
     fit = fits[recipe.memory].memory if basis == "measured" else None
     residuals = _residuals(fit)
     return {**section, "basis": basis, **{key: residuals[key] for key in residuals if "_all_" not in key}}
+
+
+def _grouped_basis(name: str, recipe: EfficiencyFile) -> Basis:
+    """SimuMax's tables hold grouped products in all three layouts; they check the curve of plain ones."""
+    own = MEASURED[name].backward if name in MEASURED else None
+    if recipe.backward == name and own is not None and own.has_grouped:
+        return "measured"
+    return "transferred" if recipe.gemm else "analytic"
 
 
 def _curve(
@@ -261,6 +272,7 @@ def _comments(efficiency: Mapping[str, Any]) -> dict[Keys, str]:
     return {
         ("efficiency", section, key): told[key]
         for section, members in efficiency.items()
+        if isinstance(members, dict)
         for key in members
         if key in told
     }

@@ -115,6 +115,13 @@ def _accelerators(library: ProfileLibrary) -> list[Row]:
                 "memory_gib": _number(one.memory.size, BYTES_PER_GIB),
                 "bandwidth_gb_per_s": _number(one.memory.bandwidth, 1e9),
                 "power_limit_w": _number(one.power.limit, 1.0),
+                "_efficiency": {
+                    "gemm": one.efficiency.gemm.basis,
+                    "attention": one.efficiency.attention.basis,
+                    "grouped_gemm": one.efficiency.grouped_gemm,
+                    "convolution": one.efficiency.convolution,
+                    "memory": one.efficiency.memory.basis,
+                },
             }
         )
     return rows

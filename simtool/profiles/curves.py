@@ -163,6 +163,11 @@ class Efficiency(Section):
     gemm: Gemm
     attention: Attention
     memory: MemoryBound
+    grouped_gemm: Basis = "analytic"
+    """Of experts' grouped products, priced by `gemm` and the software's ratio: measured where a table of training
+    kernels holds them on this device, transferred where only plain products were measured."""
+    convolution: Basis = "analytic"
+    """Of convolutions, priced by `gemm` and the software's ratio; no table holds any, so never measured."""
     training_ratio: Ratio
     """Time of a matrix product inside sustained training over the isolated kernel of `gemm`
     (throttling, memory layouts, neighbours in the cache); below 1 where the kernels were measured

@@ -97,6 +97,25 @@ def test_measured_curves_say_how_far_they_are_off():
             assert measured or kinds <= {"assumed", "published", "calibrated"}
 
 
+def test_every_file_says_of_every_op_class_whether_it_was_measured():
+    library = default_library()
+    measured = {}
+    for name in FILES:
+        section = load_document(FOLDER / f"{name}.yaml").data["efficiency"]
+        bases = {what: section[what]["basis"] for what in ("gemm", "attention", "memory")}
+        bases |= {what: section[what] for what in ("grouped_gemm", "convolution")}
+        assert set(bases.values()) <= {"measured", "transferred", "analytic"}
+        assert bases["convolution"] != "measured"
+        if bases["gemm"] == "analytic":
+            assert bases["grouped_gemm"] == bases["convolution"] == "analytic"
+        measured[name] = {what for what, basis in bases.items() if basis == "measured"}
+    assert measured["b200-sxm"] == {"gemm", "attention", "grouped_gemm"}
+    assert measured["l40s"] == {"gemm"}
+    assert not measured["volta"] | measured["cdna3"]
+    v100 = library.get("accelerator", "v100-sxm2-32").efficiency
+    assert (v100.gemm.basis, v100.grouped_gemm, v100.convolution) == ("transferred",) * 3
+
+
 def test_a_ratio_over_its_own_curve_stays():
     efficiency = default_library().get("accelerator", "h100-sxm").efficiency
     device = MEASURED["h100-sxm"].device
