@@ -7,17 +7,16 @@ gets from the result of the step; what it costs is booked by `work`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from simtool.engine.budget import Budget, Progress, Schedule
+from simtool.engine.budget import Progress, Schedule
 from simtool.engine.clock import clock_for
-from simtool.engine.costs import CostTable
+from simtool.engine.compiled import Compiled, refuse_compiler
 from simtool.engine.interrupts import HeldInterrupts
 from simtool.engine.limits import check_model, check_sizes, checked_quality, known_energy, refuse_budget
 from simtool.engine.method import Method, StepResult, check_methods
@@ -25,6 +24,7 @@ from simtool.engine.optimizer import build_optimizers, set_learning_rate
 from simtool.engine.order import Order
 from simtool.engine.parallel import Alone, Parallel
 from simtool.engine.plan import FloatArray, IntArray, StepPlan
+from simtool.engine.power_marks import PhaseMarks
 from simtool.engine.rows import (
     check_batch,
     check_unreduced,
@@ -34,61 +34,12 @@ from simtool.engine.rows import (
     row_means,
     weighted,
 )
-from simtool.engine.task import Recipe, Task
+from simtool.engine.run import RunOutcome, RunSettings, Status
+from simtool.engine.task import Task
 from simtool.engine.watch import EnergyMeter, Nobody, Recorder, combined_kind
 from simtool.engine.work import Work
 
-Status = Literal["finished", "diverged", "interrupted"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSettings:
-    """Everything that is not task or method."""
-
-    budget: Budget
-    seed: int = 0
-    recipe: Recipe | None = None
-    """Instead of the task's own."""
-    precision: str = "float32"
-    compile: bool = False
-    device: str = "cpu"
-    num_evaluations: int = 4
-    """Evaluations on the validation part, evenly over progress, the last one at the end."""
-    floor: float = 0.01
-
-    def fingerprint(self, task: Task, methods: Sequence[Method]) -> dict[str, Any]:
-        """What two runs must share so that one can continue the other."""
-        return {
-            "task": task.describe(),
-            "methods": [method.name for method in methods],
-            "settings": [vars_of(method) for method in methods],
-            "budget": str(self.budget),
-            "seed": self.seed,
-            "recipe": repr(self.recipe or task.recipe),
-            "precision": self.precision,
-        }
-
-
-def vars_of(method: Method) -> str:
-    """The settings of a method as text, the same for equal settings."""
-    return str(getattr(method, "settings", ""))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOutcome:
-    """What a run came to."""
-
-    status: Status
-    progress: Progress
-    quality: Mapping[str, float]
-    """Of the test part, after the last step; empty if the run diverged."""
-    validation: Mapping[str, float]
-    costs: CostTable
-    energy_kind: str
-    """``"measured"``, ``"modelled"`` or ``"none"``."""
-    reason: str = ""
-    steps: Mapping[str, int] = field(default_factory=dict)
-    """Steps by signature."""
+__all__ = ["RunOutcome", "RunSettings", "Trainer"]
 
 
 class Trainer:
@@ -108,12 +59,13 @@ class Trainer:
         meter: EnergyMeter | None = None,
         parallel: Parallel | None = None,
     ) -> None:
-        check_methods(methods, task)
+        check_methods(methods, task, is_sharded=parallel is not None and parallel.wrapping == "fsdp")
         self.task, self.methods, self.settings = task, tuple(methods), settings
         self.recipe = settings.recipe or task.recipe
         self.recorder: Recorder = recorder or Nobody()
         self.meter, self.parallel = meter, parallel or Alone()
-        check_sizes(task, self.recipe, settings.budget, self.parallel.world, has_meter=self.meter is not None)
+        has_meter = meter is not None or self.parallel.local_rank > 0  # the first of a machine may have it
+        check_sizes(task, self.recipe, settings.budget, self.parallel.world, has_meter=has_meter)
         self.device = torch.device(settings.device)
         torch.manual_seed(settings.seed)
         model = task.build(settings.seed)
@@ -139,6 +91,8 @@ class Trainer:
         self._prepared: tuple[Any, ...] = ()
         self._told: set[str] = set()
         self._module: Any = self.model
+        self._marks = PhaseMarks(meter)
+        self._compiled = Compiled(is_wanted=settings.compile, tell=self.work.event)
         self._parameters: list[torch.nn.Parameter] = []
         self._watches = any(method.watches_samples for method in self.methods)
 
@@ -160,9 +114,12 @@ class Trainer:
         progress = self.progress()
         self.recorder.event("start", {"progress": progress.frac, "step": self.num_steps})
         try:
-            with HeldInterrupts() as interrupts:
+            with HeldInterrupts(is_patient=self.parallel.world > 1) as interrupts:
                 while progress.frac < 1.0:
+                    is_told = self.parallel.total(float(interrupts.is_waiting))
                     interrupts.deliver()
+                    if is_told and self.parallel.world > 1:  # all ranks stop after the same step
+                        raise KeyboardInterrupt
                     self._evaluate_if_due(progress)
                     loss, progress = self.advance(progress)
                     if not math.isfinite(loss):
@@ -174,6 +131,9 @@ class Trainer:
             status, reason = "interrupted", "interrupted by the user"
             if checkpoints is not None and self._is_whole:
                 checkpoints.save(self)
+        except Exception as error:
+            refuse_compiler(error)
+            raise
         return self._finish(status, reason)
 
     def set_up(self) -> None:
@@ -198,7 +158,8 @@ class Trainer:
         used = {"samples": float(self.num_seen), "flop": flop, "seconds": seconds, "joules": energy_j}
         if budget.unit == "joules":
             known_energy(energy_j)
-        frac = self._used_frac = max(self._used_frac, self.parallel.agreed(used[budget.unit] / budget.amount))
+        together = self.parallel.total if budget.unit in {"flop", "joules"} else self.parallel.agreed
+        frac = self._used_frac = max(self._used_frac, together(used[budget.unit] / budget.amount))
         return Progress(
             frac=frac,
             step=self.num_steps,
@@ -236,8 +197,12 @@ class Trainer:
             self._make_ready(plan)
             factor = self.schedule.factor(progress.frac)
             set_learning_rate(work.optimizers, factor)
-        with self.recorder.sampling(self.num_steps, signature), work.step(signature):
-            loss, row_losses, row_indices = self._forward_backward(plan, progress)
+            is_new = work.costs.entry(signature).num_steps == 0
+            compiles = self._compiled.begins(plan, self._module, is_counted=is_new)
+            module = self._compiled.module(plan, self._module, is_counted=is_new)
+        step = work.step(signature, is_usual=not compiles, mark=self._marks.for_step())
+        with self.recorder.sampling(self.num_steps, signature), step:
+            loss, row_losses, row_indices = self._forward_backward(plan, progress, module)
             self._update(plan)
             if self.parallel.world > 1:
                 with work.phase("communication"):
@@ -295,16 +260,17 @@ class Trainer:
         self.model.prepare(plan)
         self._parameters = list(self.model.parameters())
         self._module = self.parallel.wrap(self.model, plan)
-        if self.settings.compile:
-            self._module = torch.compile(self._module)
         self._prepared = key
 
-    def _forward_backward(self, plan: StepPlan, progress: Progress) -> tuple[float, FloatArray, IntArray]:
+    def _forward_backward(
+        self, plan: StepPlan, progress: Progress, module: Any
+    ) -> tuple[float, FloatArray, IntArray]:
         """Loss, and losses and samples of the rows if somebody watches them; nothing else outlives the phases."""
         work, mine = self.work, self.parallel.share(plan)
         with work.phase("data"):
-            generator = work.generator("augment", self.num_steps)
-            batch = check_batch(self.task.batch(indices(mine), plan.size, generator), self.task)
+            rows = indices(mine)
+            generator = self.parallel.draws(work.generator("augment", self.num_steps), len(rows))
+            batch = check_batch(self.task.batch(rows, plan.size, generator), self.task)
             batch = weighted(batch.to(self.device), mine)
             kept = kept_tokens(plan, work, self.num_steps, self.device)
         for method in self.methods:
@@ -319,13 +285,13 @@ class Trainer:
         )
         with work.phase("forward"):
             with precise:
-                outputs = self._module(batch.inputs, plan, kept, batch.extra.get("front"))
+                outputs = module(batch.inputs, plan, kept, batch.extra.get("front"))
             losses = self.task.loss(outputs.float(), batch)
             check_unreduced(losses, batch, self.task)
             told = losses.detach()
             for method in self.methods:
                 losses = method.losses(outputs, batch, losses, progress)
-            loss = reduced(losses, batch)
+            loss = reduced(losses, batch, self.parallel)
         row_losses, row_indices = np.empty(0), batch.indices
         if self._watches:
             with work.phase("score"):
