@@ -66,7 +66,8 @@ class CheckpointStore:
                 "num_steps": trainer.num_steps,
                 "num_seen": trainer.num_seen,
                 "num_evaluated": trainer.num_evaluated,
-                "energy_j": trainer.energy_j(),
+                "energy_j": trainer.drawn_j(),
+                "energy_told_j": trainer.energy_told_j,
                 "energy_kind": trainer.energy_kind,
             }
         )
@@ -121,7 +122,7 @@ class CheckpointStore:
             trainer.work.costs = CostTable.from_state(state["costs"])
             trainer.num_steps, trainer.num_seen = state["num_steps"], state["num_seen"]
             trainer.num_evaluated, trainer.energy_before_j = state["num_evaluated"], state["energy_j"]
-            trainer.energy_kind_before = state["energy_kind"]
+            trainer.energy_told_j, trainer.energy_kind_before = state["energy_told_j"], state["energy_kind"]
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise self._damaged(path, error) from error
 

@@ -42,6 +42,10 @@ from simtool.engine.work import Work
 __all__ = ["RunOutcome", "RunSettings", "Trainer"]
 
 
+MOST_SCALED = 10.0
+"""Time that is charged, over the ordinary time whose energy is known, up to which energy is scaled by it."""
+
+
 class Trainer:
     """One run of one task with some methods.
 
@@ -83,9 +87,9 @@ class Trainer:
         self.schedule = Schedule(warmup_frac=self.recipe.warmup_frac, floor=settings.floor)
         self.order = Order(self.work, self.methods)
         self.num_steps = self.num_seen = self.num_evaluated = 0
-        self.energy_before_j, self.energy_kind_before = 0.0, ""
+        self.energy_before_j, self.energy_told_j, self.energy_kind_before = 0.0, 0.0, ""
         self.is_set_up = False
-        self._energy_mark_j = 0.0
+        self._energy_mark_j = self._instrument_j = 0.0
         self._used_frac = 0.0
         self._is_whole = True
         self._prepared: tuple[Any, ...] = ()
@@ -171,10 +175,27 @@ class Trainer:
         )
 
     def energy_j(self) -> float:
-        """Energy charged to training so far, or 0 without a meter [J]."""
+        """Energy charged to training so far, or 0 without a meter [J].
+
+        What steps draw that are counted or profiled is the instrument's; they are charged what the others draw
+        in the time that they are priced at.
+        """
         if self.meter is None:
             return 0.0
-        return self.energy_before_j + self.meter.energy_j() - self._energy_mark_j
+        costs, drawn_j = self.work.costs, self.drawn_j()
+        duration_s = costs.duration_s()
+        ordinary_s = duration_s - costs.untimed_s()
+        if (
+            ordinary_s <= 0.0 or MOST_SCALED * ordinary_s < duration_s
+        ):  # too little ordinary time to tell what it draws
+            return drawn_j + (0.0 if costs.is_unpriced else self._instrument_j)
+        return drawn_j * duration_s / ordinary_s
+
+    def drawn_j(self) -> float:
+        """What the meter saw of training so far, without the instrument's part [J]."""
+        if self.meter is None:
+            return 0.0
+        return self.energy_before_j + self.meter.energy_j() - self._energy_mark_j - self._instrument_j
 
     @property
     def energy_kind(self) -> str:
@@ -201,7 +222,10 @@ class Trainer:
             compiles = self._compiled.begins(plan, self._module, is_counted=is_new)
             module = self._compiled.module(plan, self._module, is_counted=is_new)
         step = work.step(signature, is_usual=not compiles, mark=self._marks.for_step())
-        with self.recorder.sampling(self.num_steps, signature), step:
+        sampling = self.recorder.sampling(self.num_steps, signature)
+        is_watched = is_new or getattr(sampling, "is_sampled", False)
+        before_j = self.meter.energy_j() if self.meter and is_watched else 0.0
+        with sampling, step:
             loss, row_losses, row_indices = self._forward_backward(plan, progress, module)
             self._update(plan)
             if self.parallel.world > 1:
@@ -210,6 +234,8 @@ class Trainer:
         if signature not in self._told:  # also once after a resume, where the counts come from the checkpoint
             self._told.add(signature)
             self.recorder.signature(plan, work.costs.by_signature[signature])
+        if self.meter and is_watched:
+            self._instrument_j += self.meter.energy_j() - before_j
         with work.between():
             self.num_steps += 1
             self.num_seen += plan.num_samples
@@ -226,6 +252,8 @@ class Trainer:
             for method in self.methods:
                 method.observe(work, result)
         self._is_whole = True
+        # What steps are charged is estimated anew with every step; the stream only rises.
+        self.energy_told_j = max(after.energy_j, self.energy_told_j)  # not known any more: stays unknown
         self.recorder.step(
             {
                 "step": after.step,
@@ -237,7 +265,7 @@ class Trainer:
                 "duration_s": sum(work.last_step_s.values()),
                 **{f"{phase}_s": duration_s for phase, duration_s in work.last_step_s.items()},
                 "flop": after.flop - progress.flop,
-                "energy_j": after.energy_j,
+                "energy_j": self.energy_told_j,
             }
         )
         return result.loss, after
