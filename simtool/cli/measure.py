@@ -20,7 +20,7 @@ EPILOG = options.example(
     "simtool measure char-gpt --data my.txt --method counted-priors --budget 60s",
     "simtool measure --suite cpu -o out/my-cpu",
     "simtool measure -o out/train -- python train.py",
-    "torchrun --nproc-per-node 2 --no-python simtool measure char-gpt --parallel fsdp",
+    "torchrun --nproc-per-node 2 --no-python simtool measure char-gpt",
 )
 ENGINE = "pip install 'simtool-planner[engine]'"
 

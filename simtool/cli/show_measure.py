@@ -83,10 +83,9 @@ def mean_power_w(runs: Sequence[RunSummary]) -> dict[str, float]:
 def _figures(results: Sequence[MethodResult]) -> None:
     metric = results[0].runs[0].metric
     base = results[0]
-    heading = (
-        "energy" if all(run.energy_kind == "measured" for one in results for run in one.runs) else "energy*"
-    )
-    headings = ["method", metric, "operations", "ratio", "time", "ratio ", heading]
+    is_measured = all(run.energy_kind == "measured" for one in results for run in one.runs)
+    headings = ["method", metric, "operations", "ratio", "time", "ratio "]
+    headings += ["energy", "energy saved"] if is_measured else ["energy*"]
     table = console.table(headings, right=headings[1:])
     for result in results:
         table.add_row(
@@ -97,6 +96,7 @@ def _figures(results: Sequence[MethodResult]) -> None:
             display(result.duration_s.mean, "s", 3),
             _ratio(result.duration_s, base.duration_s),
             "n/a" if math.isnan(result.energy_j.mean) else display(result.energy_j.mean, "J", 3),
+            *([_saved(result.energy_j, base.energy_j)] if is_measured else []),
         )
     console.show(table)
 
@@ -127,6 +127,11 @@ def _spread(spread: Spread) -> str:
 
 def _ratio(part: Spread, whole: Spread) -> str:
     return f"{part.mean / whole.mean:.2f}" if whole.mean else "n/a"
+
+
+def _saved(part: Spread, whole: Spread) -> str:
+    """Share of the first method's energy that was not drawn; only what was measured may say so."""
+    return f"{1.0 - part.mean / whole.mean:.1%}" if whole.mean else "n/a"
 
 
 def _plain(result: MethodResult) -> dict[str, Any]:
