@@ -57,6 +57,10 @@ class HeldInterrupts:
         """Whether one is kept."""
         return self._waiting is not None
 
+    def forget(self) -> None:
+        """What waits was answered already: who starts several processes passes on a signal that each had itself."""
+        self._waiting = None
+
     def deliver(self) -> None:
         """Do what the waiting signal wanted, if there is one."""
         if self._waiting is not None:

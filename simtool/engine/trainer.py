@@ -117,13 +117,10 @@ class Trainer:
             self._energy_mark_j = self.meter.energy_j()
         progress = self.progress()
         self.recorder.event("start", {"progress": progress.frac, "step": self.num_steps})
-        try:
-            with HeldInterrupts(is_patient=self.parallel.world > 1) as interrupts:
+        with HeldInterrupts(is_patient=self.parallel.world > 1) as interrupts:
+            try:
                 while progress.frac < 1.0:
-                    is_told = self.parallel.total(float(interrupts.is_waiting))
-                    interrupts.deliver()
-                    if is_told and self.parallel.world > 1:  # all ranks stop after the same step
-                        raise KeyboardInterrupt
+                    self._stop_if_told(interrupts)
                     self._evaluate_if_due(progress)
                     loss, progress = self.advance(progress)
                     if not math.isfinite(loss):
@@ -131,14 +128,25 @@ class Trainer:
                         break
                     if checkpoints is not None:
                         checkpoints.save_if_due(self)
-        except KeyboardInterrupt:
-            status, reason = "interrupted", "interrupted by the user"
-            if checkpoints is not None and self._is_whole:
-                checkpoints.save(self)
-        except Exception as error:
-            refuse_compiler(error)
-            raise
+                else:
+                    self._stop_if_told(interrupts)
+            except KeyboardInterrupt:
+                status, reason = "interrupted", "interrupted by the user"
+                if checkpoints is not None and self._is_whole:
+                    checkpoints.save(self)
+                if self.parallel.world > 1:
+                    interrupts.forget()
+            except Exception as error:
+                refuse_compiler(error)
+                raise
         return self._finish(status, reason)
+
+    def _stop_if_told(self, interrupts: HeldInterrupts) -> None:
+        """Ctrl-C between two steps: all ranks stop after the same one, whichever was told."""
+        is_told = self.parallel.total(float(interrupts.is_waiting))
+        interrupts.deliver()
+        if is_told and self.parallel.world > 1:
+            raise KeyboardInterrupt
 
     def set_up(self) -> None:
         """Optimizers and everything that methods do before the first step; once."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +163,35 @@ def test_every_process_takes_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch
             together("ddp", device),
         ):
             pass
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_processes_after_the_same_step_and_the_command_goes_on(tmp_path: Path) -> None:
+    launcher = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone"]
+    words = ["tabular-mlp", "--width", "16", "--budget", "8s", "--power", "modelled", "-o"]
+    command = [
+        *launcher,
+        "--nproc-per-node=2",
+        "-m",
+        "tests.engine.core.command",
+        "measure",
+        *words,
+        str(tmp_path),
+    ]
+    given: dict[str, Any] = {"cwd": ROOT, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}
+    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    running = subprocess.Popen(command, start_new_session=True, **given, **silent)
+    folder = tmp_path / "tabular-mlp" / "none" / "seed-0"
+    deadline_s = time.monotonic() + 120.0
+    while not list(folder.glob("trace/steps*")) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: launcher and both ranks
+    told, _ = running.communicate(timeout=120)
+    steps = [re.findall(r"\d+", path.stem)[-1] for path in folder.glob("checkpoint-*-of-2-step-*.pt")]
+    assert len(steps) == 2, told
+    assert steps[0] == steps[1]
+    ran = subprocess.run(command, capture_output=True, timeout=300, stdin=subprocess.DEVNULL, **given)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    trace = read_run(folder)
+    assert [row["step"] for row in trace.events.to_pylist() if row["kind"] == "resume"] == [int(steps[0])]
+    assert trace.steps["step"].to_pylist() == list(range(1, trace.steps.num_rows + 1))
