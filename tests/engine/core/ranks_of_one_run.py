@@ -35,8 +35,15 @@ METHODS = (
     "growth",
     "muon:gate=off",
 )
-TASKS = ("toy", "image-vit", "masked-encoder")
-"""None of them has statistics of a batch."""
+CASES = (
+    *(("toy", text) for text in METHODS),
+    *(
+        (name, text)
+        for name in ("image-vit", "masked-encoder")
+        for text in ("none", "infobatch:until=1", "growth")
+    ),
+)
+"""No task among them has statistics of a batch; two draw for every row."""
 
 
 class Halves(Method):
@@ -110,7 +117,7 @@ def resumed(parallel: Parallel, folder: Path) -> bool:
 def told(parallel: Parallel, folder: Path) -> dict[str, Any]:
     return {
         "halves": halves(parallel),
-        "methods": {f"{name} {text}": one(small(name), text, parallel) for name in TASKS for text in METHODS},
+        "methods": {f"{name} {text}": one(small(name), text, parallel) for name, text in CASES},
         "by operations": by_operations(parallel),
         "resumed": resumed(parallel, folder),
     }

@@ -93,7 +93,7 @@ def test_every_method_gives_what_one_process_gives_or_is_refused(
                 whole["flop"][phase] for phase in phases
             ), name
         num_compared += 1
-    assert num_compared >= 15
+    assert num_compared >= 10
 
 
 @pytest.mark.slow
