@@ -58,7 +58,7 @@ class HeldInterrupts:
         return self._waiting is not None
 
     def forget(self) -> None:
-        """What waits was answered already: who starts several processes passes on a signal that each had itself."""
+        """What waits was answered already. Who starts several processes also passes on what each had itself."""
         self._waiting = None
 
     def deliver(self) -> None:

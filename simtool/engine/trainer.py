@@ -131,6 +131,7 @@ class Trainer:
                 else:
                     self._stop_if_told(interrupts)
             except KeyboardInterrupt:
+                interrupts.forget()  # answered here
                 status, reason = "interrupted", "interrupted by the user"
                 if checkpoints is not None and self._is_whole:
                     checkpoints.save(self)
