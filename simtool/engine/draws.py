@@ -30,18 +30,23 @@ class SharedDraws(np.random.Generator):
         self._num_rows, self._rank, self._world = num_rows, rank, world
 
     def random(self, size: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evenly from [0, 1)."""
         return self._mine(super().random(self._whole(size), *args, **kwargs), size)
 
     def standard_normal(self, size: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Normal with mean 0 and deviation 1."""
         return self._mine(super().standard_normal(self._whole(size), *args, **kwargs), size)
 
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+        """Evenly from [low, high)."""
         return self._mine(super().uniform(low, high, self._whole(size)), size)
 
     def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
+        """Normal with mean `loc` and deviation `scale`."""
         return self._mine(super().normal(loc, scale, self._whole(size)), size)
 
     def integers(self, low: Any, high: Any = None, size: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Integers from [low, high)."""
         return self._mine(super().integers(low, high, self._whole(size), *args, **kwargs), size)
 
     def _is_of_rows(self, size: Any) -> bool:
