@@ -30,9 +30,12 @@ from simtool.engine.trainer import RunSettings, Trainer
 
 NONE = "none"
 CASES: dict[str, tuple[int, tuple[str, ...]]] = {
-    "char-gpt": (96, ("counted-priors", "progressive-size", "growth")),
+    "char-gpt": (96, ("counted-priors", "progressive-size", "progressive-size:what=window", "growth")),
     "image-cnn": (96, ("progressive-size", "selective-backprop")),
-    "tabular-mlp": (480, ("layer-freezing:rule=scheduled", "batch-ramp", "infobatch", "random-subset")),
+    "tabular-mlp": (
+        480,
+        ("layer-freezing:rule=scheduled", "batch-ramp", "infobatch", "random-subset", "weight-averaging"),
+    ),
     "image-vit": (128, ("muon", "stochastic-depth", "token-dropping")),
     "series-gru": (80, ("progressive-size",)),
     "fine-tune-cnn": (256, ("tensor-selection",)),

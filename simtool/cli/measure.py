@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ EPILOG = options.example(
     "simtool measure char-gpt --data my.txt --method counted-priors --budget 60s",
     "simtool measure --suite cpu -o out/my-cpu",
     "simtool measure -o out/train -- python train.py",
+    "torchrun --nproc-per-node 2 --no-python simtool measure char-gpt",
 )
 ENGINE = "pip install 'simtool-planner[engine]'"
 
@@ -76,7 +78,12 @@ def measure(
     precision: Annotated[
         str, typer.Option("--precision", metavar="NAME", help="float32 or bfloat16 (autocast).")
     ] = "float32",
-    compiled: Annotated[bool, typer.Option("--compile", help="Compile the model first.")] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the first 8 kinds of steps; the rest run as they are.")
+    ] = False,
+    parallel: Annotated[
+        str, typer.Option("--parallel", metavar="KIND", help="Under torchrun: ddp or fsdp.")
+    ] = "ddp",
     power: Annotated[
         str, typer.Option("--power", metavar="SOURCE", help="auto, nvml, amd, rapl, modelled or none.")
     ] = "auto",
@@ -86,6 +93,9 @@ def measure(
     minutes: Annotated[
         float | None, typer.Option("--minutes", metavar="N", help="Time for a suite.", show_default=False)
     ] = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Draw every trace too: timeline.perfetto.json.gz.")
+    ] = False,
     as_json: options.Json = False,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
@@ -116,12 +126,14 @@ def measure(
         with console.progress() as progress:
             outcome = run_suite(suite, out, minutes=minutes, progress=progress)
         show_measure.suite(outcome, as_json=as_json)
+        show_measure.timelines([out] if timeline else [])
         return
     if _is_command(words):
         from simtool.engine.wrap import run_command
 
         cost = run_command(words, out, power=power)
         show_measure.command(cost, as_json=as_json)
+        show_measure.timelines([out] if timeline else [])
         raise typer.Exit(cost.exit_code and 2)
     requests = _requests(
         words[0],
@@ -140,12 +152,25 @@ def measure(
         power,
     )
     from simtool.engine.experiment import by_method, run_all
+    from simtool.engine.processes import checked_wrapping, num_processes, together
     from simtool.engine.task import load_task
 
     load_task(requests[0].task, requests[0].options)  # a mistake is told before anything is started
-    with console.progress() as progress:
-        runs = run_all(requests, num_workers=workers, progressed=progress.with_time_left(words[0]))
-    show_measure.runs(by_method(runs), out, as_json=as_json)
+    wrapping, several = checked_wrapping(parallel), num_processes()
+    if several > 1 and workers > 1:
+        raise InputError(Problem("--workers", "", f"found {workers} under torchrun", "1", "leave it out"))
+    with together(wrapping, device) as (processes, own_device), console.progress() as progress:
+        if several > 1:
+            requests = [
+                replace(request, num_processes=several, wrapping=wrapping, device=own_device)
+                for request in requests
+            ]
+        is_first = processes.rank == 0
+        follow = progress.with_time_left(words[0]) if is_first else None
+        runs = run_all(requests, num_workers=workers, progressed=follow, parallel=processes)
+    if is_first:
+        show_measure.runs(by_method(runs), out, as_json=as_json)
+        show_measure.timelines([Path(run.folder) for run in runs] if timeline else [])
 
 
 def _is_command(words: list[str]) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from simtool.cli import console
@@ -14,10 +15,14 @@ from simtool.units import display
 
 if TYPE_CHECKING:
     from simtool.engine.experiment import MethodResult, Spread
+    from simtool.engine.measure import RunSummary
     from simtool.engine.suites.suite import SuiteOutcome
     from simtool.engine.wrap import CommandCost
 
 SHOWN_PHASES = ("score", "forward", "backward_input", "backward_weight", "optimizer", "prepare")
+TIMELINE = "timeline.perfetto.json.gz"
+KNOWN_FRAC = 0.1
+"""Standard error of a power by phase, as a share of it, above which it is not shown."""
 SHORT = {"backward_input": "backward-in", "backward_weight": "backward-w"}
 
 
@@ -30,9 +35,10 @@ def runs(results: Sequence[MethodResult], out: Path, *, as_json: bool) -> None:
         )
         return
     first = results[0].runs[0]
+    several = f", {first.num_processes} processes" if first.num_processes > 1 else ""
     better = "higher" if first.higher_is_better else "lower"
     console.say(
-        f"{first.task} ({first.family}, {first.num_parameters:,} parameters), {len(results[0].runs)} "
+        f"{first.task} ({first.family}, {first.num_parameters:,} parameters{several}), {len(results[0].runs)} "
         f"seed{'s' if len(results[0].runs) > 1 else ''} a method; {first.metric} of the test part: {better} is better",
         style="bold",
     )
@@ -40,6 +46,9 @@ def runs(results: Sequence[MethodResult], out: Path, *, as_json: bool) -> None:
     _figures(results)
     _phases(results)
     for result in results:
+        if by_phase := mean_power_w(result.runs):
+            told = ", ".join(f"{phase} {display(power_w, 'W', 3)}" for phase, power_w in by_phase.items())
+            console.say(f"power of {result.method}, measured: {told}")
         for run in result.runs:
             if run.status != "finished":
                 console.say(f"note: {result.method}, seed {run.seed}: {run.status}: {run.reason}")
@@ -56,13 +65,27 @@ def runs(results: Sequence[MethodResult], out: Path, *, as_json: bool) -> None:
         console.line(f"effect file: {path}")
 
 
+def mean_power_w(runs: Sequence[RunSummary]) -> dict[str, float]:
+    """Power by phase, the mean over runs, of phases whose power is known to a tenth in each of them."""
+    told = [
+        {
+            phase: power_w
+            for phase, (power_w, error_w) in run.power_by_phase_w.items()
+            if error_w <= KNOWN_FRAC * power_w
+        }
+        for run in runs
+    ]
+    return {
+        phase: fmean(one[phase] for one in told) for phase in told[0] if all(phase in one for one in told)
+    }
+
+
 def _figures(results: Sequence[MethodResult]) -> None:
     metric = results[0].runs[0].metric
     base = results[0]
-    heading = (
-        "energy" if all(run.energy_kind == "measured" for one in results for run in one.runs) else "energy*"
-    )
-    headings = ["method", metric, "operations", "ratio", "time", "ratio ", heading]
+    is_measured = all(run.energy_kind == "measured" for one in results for run in one.runs)
+    headings = ["method", metric, "operations", "ratio", "time", "ratio "]
+    headings += ["energy", "energy saved"] if is_measured else ["energy*"]
     table = console.table(headings, right=headings[1:])
     for result in results:
         table.add_row(
@@ -73,6 +96,7 @@ def _figures(results: Sequence[MethodResult]) -> None:
             display(result.duration_s.mean, "s", 3),
             _ratio(result.duration_s, base.duration_s),
             "n/a" if math.isnan(result.energy_j.mean) else display(result.energy_j.mean, "J", 3),
+            *([_saved(result.energy_j, base.energy_j)] if is_measured else []),
         )
     console.show(table)
 
@@ -103,6 +127,11 @@ def _spread(spread: Spread) -> str:
 
 def _ratio(part: Spread, whole: Spread) -> str:
     return f"{part.mean / whole.mean:.2f}" if whole.mean else "n/a"
+
+
+def _saved(part: Spread, whole: Spread) -> str:
+    """Share of the first method's energy that was not drawn; only what was measured may say so."""
+    return f"{1.0 - part.mean / whole.mean:.1%}" if whole.mean else "n/a"
 
 
 def _plain(result: MethodResult) -> dict[str, Any]:
@@ -150,6 +179,19 @@ def _effects(results: Sequence[MethodResult], out: Path) -> tuple[list[Path], li
         write_effect(path, document)
         written.append(path)
     return written, refusals
+
+
+def timelines(folders: Sequence[Path]) -> None:
+    """A picture of every trace, with power as counters, for ui.perfetto.dev."""
+    from simtool.engine.run_trace import read_run
+    from simtool.trace.perfetto import write_perfetto
+    from simtool.trace.reader import read_trace
+
+    for folder in folders:
+        is_trace = (folder / "manifest.yaml").is_file()
+        path = folder / TIMELINE
+        write_perfetto(read_trace(folder) if is_trace else read_run(folder), path)
+        console.tell(f"timeline: {path}")
 
 
 def suite(outcome: SuiteOutcome, *, as_json: bool) -> None:

@@ -182,6 +182,12 @@ class CostTable:
         """Time of all steps so far, without what was done between them [s]."""
         return sum(entry.num_steps * entry.mean_s() for entry in self.by_signature.values())
 
+    def untimed_s(self) -> float:
+        """The part of `steps_s` of steps that were counted, profiled or compiled, at the mean of others [s]."""
+        return sum(
+            (entry.num_steps - entry.num_timed) * entry.mean_s() for entry in self.by_signature.values()
+        )
+
     def price_s(self, steps: dict[str, int]) -> float:
         """Time that so many steps of these signatures would take [s].
 

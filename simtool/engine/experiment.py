@@ -14,6 +14,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from simtool.engine.measure import SUMMARY, RunRequest, RunSummary, digest, read_summary, run_one
+from simtool.engine.parallel import Parallel
 from simtool.errors import InputError, Problem
 
 Progressed = Callable[[float], None]
@@ -78,9 +79,15 @@ class MethodResult:
 
 
 def run_all(
-    requests: Sequence[RunRequest], *, num_workers: int = 1, progressed: Progressed | None = None
+    requests: Sequence[RunRequest],
+    *,
+    num_workers: int = 1,
+    progressed: Progressed | None = None,
+    parallel: Parallel | None = None,
 ) -> list[RunSummary]:
     """Run everything, in this process or in several, and give the summaries in the order of the requests.
+
+    With `parallel`, the processes that torchrun started do one run after the other together.
 
     A request whose folder holds a finished summary is taken from there. Ctrl-C stops all runs; each
     keeps its checkpoint.
@@ -99,9 +106,11 @@ def run_all(
             done[index] = held
         else:
             open_.append(index)
+    if parallel is not None:
+        parallel.everyone(None)  # nobody writes before all have seen the same folders
     if num_workers <= 1 or len(open_) <= 1:
         for index in open_:
-            done[index] = run_one(requests[index], _share(progressed, len(done), len(requests)))
+            done[index] = run_one(requests[index], _share(progressed, len(done), len(requests)), parallel)
             if done[index].status == "interrupted":
                 raise KeyboardInterrupt
     else:

@@ -18,6 +18,10 @@ class HeldInterrupts:
     that moment could not be continued exactly. Only signals that Python code handles are kept, and only in the
     main thread, the one that Python hands signals to.
 
+    Args:
+        is_patient: keep a second one, too: among several processes one that leaves in the middle of a step
+            keeps the others waiting, and who starts them passes on a signal that they have already.
+
     >>> with HeldInterrupts() as interrupts:
     ...     signal.raise_signal(signal.SIGINT)  # nothing happens yet
     ...     try:
@@ -27,7 +31,8 @@ class HeldInterrupts:
     now
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_patient: bool = False) -> None:
+        self._is_patient = is_patient
         self._before: dict[signal.Signals, Any] = {}
         self._waiting: tuple[int, FrameType | None] | None = None
 
@@ -47,6 +52,15 @@ class HeldInterrupts:
         if error is None:
             self.deliver()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether one is kept."""
+        return self._waiting is not None
+
+    def forget(self) -> None:
+        """What waits was answered already. Who starts several processes also passes on what each had itself."""
+        self._waiting = None
+
     def deliver(self) -> None:
         """Do what the waiting signal wanted, if there is one."""
         if self._waiting is not None:
@@ -54,6 +68,6 @@ class HeldInterrupts:
             self._before[signal.Signals(number)](number, frame)
 
     def _keep(self, number: int, frame: FrameType | None) -> None:
-        if self._waiting is not None:
+        if self._waiting is not None and not self._is_patient:
             self._before[signal.Signals(number)](number, frame)
         self._waiting = (number, frame)

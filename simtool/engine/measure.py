@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,8 +18,10 @@ from simtool.engine.checkpoint import CheckpointStore
 from simtool.engine.costs import CHARGED
 from simtool.engine.facts import clock_facts, device_facts, free_folder, software_facts
 from simtool.engine.method import parse_methods
-from simtool.engine.power.meter import EnergyReport, PowerMeter
+from simtool.engine.parallel import Alone, Parallel
+from simtool.engine.power.meter import EnergyReport, NoMeter, PowerMeter
 from simtool.engine.power.open import open_meter
+from simtool.engine.power_marks import power_by_phase
 from simtool.engine.power_stream import PowerStream, power_begun, power_entry
 from simtool.engine.recorder.recorder import TraceRecorder
 from simtool.engine.task import Recipe, TaskOptions, load_task
@@ -31,6 +33,8 @@ from simtool.trace.manifest import Data, Manifest
 from simtool.trace.writer import TraceWriter
 
 SUMMARY = "summary.json"
+HOST_SCOPES = frozenset({"cpu-package", "cpu-package-dram", "platform"})
+"""What is one for all processes of a machine."""
 Report = Callable[[float], None]
 """Told the used share of the budget now and then."""
 
@@ -56,6 +60,9 @@ class RunRequest:
     checkpoint_s: float = 30.0
     is_recorded: bool = True
     """Whether a trace is written; else only the summary."""
+    num_processes: int = 1
+    wrapping: str = ""
+    """How several processes share the run: ``ddp`` or ``fsdp``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +96,10 @@ class RunSummary:
     folder: str
     asked: str
     """Digest of the request: a folder that holds another one is not taken for it."""
+    power_by_phase_w: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Mean power of each phase and its standard error, where it was measured."""
+    num_processes: int = 1
+    """Operations and energy are the sum over them; time is that of the first."""
 
     @property
     def flop(self) -> float:
@@ -101,20 +112,23 @@ class RunSummary:
         return sum(value for phase, value in self.duration_by_phase_s.items() if phase != "eval")
 
 
-def run_one(request: RunRequest, report: Report | None = None) -> RunSummary:
+def run_one(
+    request: RunRequest, report: Report | None = None, parallel: Parallel | None = None
+) -> RunSummary:
     """Train, record, and leave `SUMMARY` beside the trace.
 
-    A run that was interrupted goes on from its checkpoint; a finished one is not touched.
+    A run that was interrupted goes on from its checkpoint; a finished one is not touched. Of several
+    processes the first one writes, and all give the same summary.
 
     Raises:
         InputError: if task, method or settings do not fit.
         OutputError: if the folder cannot be written, or holds another trace.
     """
     with blaming(request.task):
-        return _run_one(request, report)
+        return _run_one(request, report, parallel or Alone())
 
 
-def _run_one(request: RunRequest, report: Report | None) -> RunSummary:
+def _run_one(request: RunRequest, report: Report | None, parallel: Parallel) -> RunSummary:
     torch.set_num_threads(request.num_threads)
     task = load_task(request.task, request.options)
     methods = parse_methods(request.method)
@@ -127,12 +141,14 @@ def _run_one(request: RunRequest, report: Report | None) -> RunSummary:
         device=request.device,
         num_evaluations=request.num_evaluations,
     )
-    meter = open_meter(request.power, request.device, seed=request.seed)
-    trainer = Trainer(task, methods, settings, meter=None if meter.kind == "none" else meter)
+    meter = _meter(request, parallel)
+    trainer = Trainer(
+        task, methods, settings, meter=None if meter.kind == "none" else meter, parallel=parallel
+    )
     checkpoints = CheckpointStore(request.folder, request.checkpoint_s)
     with ExitStack() as stack:
         stack.enter_context(meter)
-        if not request.is_recorded:
+        if not request.is_recorded or parallel.rank > 0:
             trainer.recorder = Reporting(Nobody(), report)
             outcome = trainer.run(checkpoints)
             energy = meter.stop()
@@ -149,8 +165,17 @@ def _run_one(request: RunRequest, report: Report | None) -> RunSummary:
             power.write()
             recorder.close(outcome, power=power_entry(energy))
     summary = _summary(request, trainer, outcome, energy)
-    write_json(request.folder / SUMMARY, asdict(summary))
+    if parallel.rank == 0:
+        write_json(request.folder / SUMMARY, asdict(summary))
     return summary
+
+
+def _meter(request: RunRequest, parallel: Parallel) -> PowerMeter:
+    """The meter of this process; what one sees that belongs to the whole machine is counted once."""
+    meter = open_meter(request.power, request.device, seed=request.seed)
+    if parallel.local_rank > 0 and meter.scope in HOST_SCOPES:
+        return NoMeter(["the first process of this machine counts it"])
+    return meter
 
 
 def changed_recipe(recipe: Recipe, changes: Mapping[str, float]) -> Recipe:
@@ -199,6 +224,10 @@ def digest(request: RunRequest) -> str:
     asked = asdict(request)
     for name in ("folder", "power", "num_threads", "num_evaluations", "checkpoint_s", "is_recorded"):
         del asked[name]
+    if request.num_processes == 1:
+        del asked["num_processes"], asked["wrapping"]
+    else:
+        asked["device"] = torch.device(request.device).type  # every process has its own
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -235,6 +264,7 @@ def _manifest(request: RunRequest, trainer: Trainer, meter: PowerMeter) -> Manif
         task=task.name,
         method=request.method,
         seed=request.seed,
+        num_processes=trainer.parallel.world,
         budget=str(request.budget),
         num_parameters=num_parameters(trainer),
         recipe={key: value for key, value in asdict(recipe).items() if not isinstance(value, tuple)},
@@ -254,7 +284,10 @@ def num_parameters(trainer: Trainer) -> int:
 
 def _summary(request: RunRequest, trainer: Trainer, outcome: RunOutcome, energy: EnergyReport) -> RunSummary:
     task = trainer.task
-    used, kind = outcome.progress.energy_j, combined_kind(outcome.energy_kind, energy.kind)
+    parallel = trainer.parallel
+    used = parallel.total(outcome.progress.energy_j)
+    mine = (outcome.energy_kind, energy.kind) if trainer.meter or parallel.local_rank == 0 else ()
+    kind = combined_kind(*(one for kinds in parallel.everyone(mine) for one in kinds))
     return RunSummary(
         task=task.name,
         family=task.family,
@@ -268,7 +301,7 @@ def _summary(request: RunRequest, trainer: Trainer, outcome: RunOutcome, energy:
         num_parameters=num_parameters(trainer),
         num_steps=outcome.progress.step,
         num_samples=outcome.progress.num_samples,
-        flop_by_phase=outcome.costs.flop_by_phase(),
+        flop_by_phase={phase: parallel.total(flop) for phase, flop in outcome.costs.flop_by_phase().items()},
         duration_by_phase_s=outcome.costs.duration_by_phase_s(),
         clock=trainer.work.clock_kind,
         energy_j=used if kind != "none" else math.nan,
@@ -280,4 +313,6 @@ def _summary(request: RunRequest, trainer: Trainer, outcome: RunOutcome, energy:
         },
         folder=str(request.folder),
         asked=digest(request),
+        power_by_phase_w=power_by_phase(energy),
+        num_processes=parallel.world,
     )

@@ -50,6 +50,8 @@ class Method:
     """What a task must offer."""
     watches_samples: ClassVar[bool] = False
     """Whether `observe` needs the loss of each row."""
+    wants_whole_weights: bool = False
+    """Whether it reads or replaces whole weights, which no process has where FSDP spreads them."""
 
     def check(self, task: Task) -> None:
         """Raise InputError if the method cannot run on this task with these settings."""
@@ -124,8 +126,10 @@ def parse_methods(text: str, where: str = "--method") -> list[Method]:
     return methods
 
 
-def check_methods(methods: Sequence[Method], task: Task, where: str = "--method") -> None:
-    """Refuse methods that do not fit the task or each other.
+def check_methods(
+    methods: Sequence[Method], task: Task, where: str = "--method", *, is_sharded: bool = False
+) -> None:
+    """Refuse methods that do not fit the task, each other, or weights that are spread over processes.
 
     Raises:
         InputError: with every conflict.
@@ -141,6 +145,16 @@ def check_methods(methods: Sequence[Method], task: Task, where: str = "--method"
                     f"needs {', '.join(missing)}, which task {task.name} does not offer",
                     f"{task.name} offers {', '.join(sorted(task.offers)) or 'nothing special'}",
                     "leave the method out, or choose another task",
+                )
+            )
+        if is_sharded and method.wants_whole_weights:
+            problems.append(
+                Problem(
+                    where,
+                    method.name,
+                    "works on whole weights, and FSDP spreads them over processes",
+                    "",
+                    "write --parallel ddp, or leave the method out",
                 )
             )
         for field in sorted(method.writes):

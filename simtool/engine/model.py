@@ -25,7 +25,8 @@ class BlockModel(nn.Module):
     Args:
         stem: inputs to hidden state.
         blocks: hidden state to hidden state, in order. Blocks of a token model also take
-            `positions`, the place of each token in the sample, or None for all in order.
+            `positions`, the place of each token in the sample, or None for all in order. Those of a task
+            that offers ``window`` take `window`, the tokens that attention sees.
         head: hidden state to outputs.
         has_tokens: the hidden state is (samples, tokens, width), and any subset of tokens in order
             is a valid input of a block.
@@ -53,17 +54,17 @@ class BlockModel(nn.Module):
         rest = [index for index in self.running(plan) if index >= plan.frozen]
         if kept is None:
             for index in rest:
-                hidden = self.blocks[index](hidden)
+                hidden = self._block(index, hidden, plan)
             return self.head(hidden)
         first, middle, last = rest[:1], rest[1:-1], rest[1:][-1:]
         for index in first:
-            hidden = self.blocks[index](hidden)
+            hidden = self._block(index, hidden, plan)
         part = hidden[:, kept]
         for index in middle:
-            part = self.blocks[index](part, kept)
+            part = self._block(index, part, plan, kept)
         hidden = hidden.index_copy(1, kept, part)
         for index in last:
-            hidden = self.blocks[index](hidden)
+            hidden = self._block(index, hidden, plan)
         return self.head(hidden)
 
     def front(self, inputs: Tensor, plan: StepPlan) -> Tensor:
@@ -72,8 +73,14 @@ class BlockModel(nn.Module):
             hidden = self.stem(inputs)
             for index in self.running(plan):
                 if index < plan.frozen:
-                    hidden = self.blocks[index](hidden)
+                    hidden = self._block(index, hidden, plan)
         return hidden
+
+    def _block(self, index: int, hidden: Tensor, plan: StepPlan, *positions: Tensor) -> Tensor:
+        """One block, with a window where the plan has one: other blocks need not know of windows."""
+        seen = {} if plan.window is None else {"window": plan.window}
+        output: Tensor = self.blocks[index](hidden, *positions, **seen)
+        return output
 
     def running(self, plan: StepPlan) -> tuple[int, ...]:
         """Indices of the blocks that a plan runs."""

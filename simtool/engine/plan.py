@@ -38,6 +38,8 @@ class StepPlan:
     """Weight of each sample in the loss, shape (num_samples,), so that the gradient stays unbiased."""
     size: int | None = None
     """Sequence length, side of the image [pixel] or length of the window; None is the full size."""
+    window: int | None = None
+    """Tokens that a token sees in attention, itself included, to each side that it may look; None is all."""
     active: tuple[int, ...] | None = None
     """Blocks that run, in order; None is all of them."""
     frozen: int = 0

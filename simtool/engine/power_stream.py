@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simtool.engine.power.meter import EnergyReport, PowerMeter
+from simtool.engine.power_marks import power_by_phase
 from simtool.trace.manifest import Power
 from simtool.trace.writer import TraceWriter
 
@@ -70,4 +71,5 @@ def power_entry(report: EnergyReport) -> Power:
         period_s=(low_s, high_s) if 0.0 < low_s <= high_s < math.inf else None,
         window_s=report.window_s,
         counter_vs_integral_gap_frac=report.gap_frac,
+        by_phase_w=power_by_phase(report),
     )

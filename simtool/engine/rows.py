@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from simtool.engine.parallel import Parallel
 from simtool.engine.plan import IntArray, StepPlan
 from simtool.engine.task import Batch, Task
 from simtool.engine.work import Work
@@ -89,11 +90,13 @@ def row_means(losses: Tensor, batch: Batch) -> Tensor:
     return (flat * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
-def reduced(losses: Tensor, batch: Batch) -> Tensor:
-    """Mean over what counts, each row times its weight."""
+def reduced(losses: Tensor, batch: Batch, parallel: Parallel) -> Tensor:
+    """Mean over what counts, each row times its weight; the mean of it over ranks is that of the whole batch."""
     flat = losses.reshape(len(losses), -1)
     weighted = flat * batch.extra["weight"][:, None] if "weight" in batch.extra else flat
     if batch.mask is None:
         return weighted.mean()
     mask = batch.mask.reshape(len(losses), -1)
-    return (weighted * mask).sum() / mask.sum().clamp(min=1)
+    if parallel.world == 1:
+        return (weighted * mask).sum() / mask.sum().clamp(min=1)
+    return (weighted * mask).sum() / max(parallel.agreed(float(mask.sum())), 1.0 / parallel.world)

@@ -90,9 +90,10 @@ class Task(ABC):
     recipe: Recipe
     offers: frozenset[str] = frozenset()
     """What methods may ask for: ``blocks`` (interchangeable, so that depth can grow), ``tokens``
-    (blocks take any subset), ``sizes`` (smaller inputs), ``counts`` (token ids over a small
-    vocabulary), ``fixed-inputs`` (no augmentation, so that activations can be cached),
-    ``samples`` (sample identity over epochs), ``pretrained`` (fine-tuning)."""
+    (blocks take any subset), ``sizes`` (smaller inputs), ``window`` (blocks take the number of
+    tokens that attention sees), ``counts`` (token ids over a small vocabulary),
+    ``fixed-inputs`` (no augmentation, so that activations can be cached), ``samples`` (sample identity
+    over epochs), ``pretrained`` (fine-tuning)."""
     sizes: tuple[int, ...] = ()
     """Input sizes that make sense, rising; the last is the full size."""
     num_samples: int

@@ -7,17 +7,16 @@ gets from the result of the step; what it costs is booked by `work`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from simtool.engine.budget import Budget, Progress, Schedule
+from simtool.engine.budget import Progress, Schedule
 from simtool.engine.clock import clock_for
-from simtool.engine.costs import CostTable
+from simtool.engine.compiled import Compiled, refuse_compiler
 from simtool.engine.interrupts import HeldInterrupts
 from simtool.engine.limits import check_model, check_sizes, checked_quality, known_energy, refuse_budget
 from simtool.engine.method import Method, StepResult, check_methods
@@ -25,6 +24,7 @@ from simtool.engine.optimizer import build_optimizers, set_learning_rate
 from simtool.engine.order import Order
 from simtool.engine.parallel import Alone, Parallel
 from simtool.engine.plan import FloatArray, IntArray, StepPlan
+from simtool.engine.power_marks import PhaseMarks
 from simtool.engine.rows import (
     check_batch,
     check_unreduced,
@@ -34,61 +34,16 @@ from simtool.engine.rows import (
     row_means,
     weighted,
 )
-from simtool.engine.task import Recipe, Task
+from simtool.engine.run import RunOutcome, RunSettings, Status
+from simtool.engine.task import Task
 from simtool.engine.watch import EnergyMeter, Nobody, Recorder, combined_kind
 from simtool.engine.work import Work
 
-Status = Literal["finished", "diverged", "interrupted"]
+__all__ = ["RunOutcome", "RunSettings", "Trainer"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSettings:
-    """Everything that is not task or method."""
-
-    budget: Budget
-    seed: int = 0
-    recipe: Recipe | None = None
-    """Instead of the task's own."""
-    precision: str = "float32"
-    compile: bool = False
-    device: str = "cpu"
-    num_evaluations: int = 4
-    """Evaluations on the validation part, evenly over progress, the last one at the end."""
-    floor: float = 0.01
-
-    def fingerprint(self, task: Task, methods: Sequence[Method]) -> dict[str, Any]:
-        """What two runs must share so that one can continue the other."""
-        return {
-            "task": task.describe(),
-            "methods": [method.name for method in methods],
-            "settings": [vars_of(method) for method in methods],
-            "budget": str(self.budget),
-            "seed": self.seed,
-            "recipe": repr(self.recipe or task.recipe),
-            "precision": self.precision,
-        }
-
-
-def vars_of(method: Method) -> str:
-    """The settings of a method as text, the same for equal settings."""
-    return str(getattr(method, "settings", ""))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOutcome:
-    """What a run came to."""
-
-    status: Status
-    progress: Progress
-    quality: Mapping[str, float]
-    """Of the test part, after the last step; empty if the run diverged."""
-    validation: Mapping[str, float]
-    costs: CostTable
-    energy_kind: str
-    """``"measured"``, ``"modelled"`` or ``"none"``."""
-    reason: str = ""
-    steps: Mapping[str, int] = field(default_factory=dict)
-    """Steps by signature."""
+MOST_SCALED = 10.0
+"""Time that is charged, over the ordinary time whose energy is known, up to which energy is scaled by it."""
 
 
 class Trainer:
@@ -108,12 +63,13 @@ class Trainer:
         meter: EnergyMeter | None = None,
         parallel: Parallel | None = None,
     ) -> None:
-        check_methods(methods, task)
+        check_methods(methods, task, is_sharded=parallel is not None and parallel.wrapping == "fsdp")
         self.task, self.methods, self.settings = task, tuple(methods), settings
         self.recipe = settings.recipe or task.recipe
         self.recorder: Recorder = recorder or Nobody()
         self.meter, self.parallel = meter, parallel or Alone()
-        check_sizes(task, self.recipe, settings.budget, self.parallel.world, has_meter=self.meter is not None)
+        has_meter = meter is not None or self.parallel.local_rank > 0  # the first of a machine may have it
+        check_sizes(task, self.recipe, settings.budget, self.parallel.world, has_meter=has_meter)
         self.device = torch.device(settings.device)
         torch.manual_seed(settings.seed)
         model = task.build(settings.seed)
@@ -131,14 +87,16 @@ class Trainer:
         self.schedule = Schedule(warmup_frac=self.recipe.warmup_frac, floor=settings.floor)
         self.order = Order(self.work, self.methods)
         self.num_steps = self.num_seen = self.num_evaluated = 0
-        self.energy_before_j, self.energy_kind_before = 0.0, ""
+        self.energy_before_j, self.energy_told_j, self.energy_kind_before = 0.0, 0.0, ""
         self.is_set_up = False
-        self._energy_mark_j = 0.0
+        self._energy_mark_j = self._instrument_j = 0.0
         self._used_frac = 0.0
         self._is_whole = True
         self._prepared: tuple[Any, ...] = ()
         self._told: set[str] = set()
         self._module: Any = self.model
+        self._marks = PhaseMarks(meter)
+        self._compiled = Compiled(is_wanted=settings.compile, tell=self.work.event)
         self._parameters: list[torch.nn.Parameter] = []
         self._watches = any(method.watches_samples for method in self.methods)
 
@@ -159,10 +117,10 @@ class Trainer:
             self._energy_mark_j = self.meter.energy_j()
         progress = self.progress()
         self.recorder.event("start", {"progress": progress.frac, "step": self.num_steps})
-        try:
-            with HeldInterrupts() as interrupts:
+        with HeldInterrupts(is_patient=self.parallel.world > 1) as interrupts:
+            try:
                 while progress.frac < 1.0:
-                    interrupts.deliver()
+                    self._stop_if_told(interrupts)
                     self._evaluate_if_due(progress)
                     loss, progress = self.advance(progress)
                     if not math.isfinite(loss):
@@ -170,11 +128,26 @@ class Trainer:
                         break
                     if checkpoints is not None:
                         checkpoints.save_if_due(self)
-        except KeyboardInterrupt:
-            status, reason = "interrupted", "interrupted by the user"
-            if checkpoints is not None and self._is_whole:
-                checkpoints.save(self)
+                else:
+                    self._stop_if_told(interrupts)
+            except KeyboardInterrupt:
+                interrupts.forget()  # answered here
+                status, reason = "interrupted", "interrupted by the user"
+                if checkpoints is not None and self._is_whole:
+                    checkpoints.save(self)
+                if self.parallel.world > 1:
+                    interrupts.forget()
+            except Exception as error:
+                refuse_compiler(error)
+                raise
         return self._finish(status, reason)
+
+    def _stop_if_told(self, interrupts: HeldInterrupts) -> None:
+        """Ctrl-C between two steps: all ranks stop after the same one, whichever was told."""
+        is_told = self.parallel.total(float(interrupts.is_waiting))
+        interrupts.deliver()
+        if is_told and self.parallel.world > 1:
+            raise KeyboardInterrupt
 
     def set_up(self) -> None:
         """Optimizers and everything that methods do before the first step; once."""
@@ -198,7 +171,8 @@ class Trainer:
         used = {"samples": float(self.num_seen), "flop": flop, "seconds": seconds, "joules": energy_j}
         if budget.unit == "joules":
             known_energy(energy_j)
-        frac = self._used_frac = max(self._used_frac, self.parallel.agreed(used[budget.unit] / budget.amount))
+        together = self.parallel.total if budget.unit in {"flop", "joules"} else self.parallel.agreed
+        frac = self._used_frac = max(self._used_frac, together(used[budget.unit] / budget.amount))
         return Progress(
             frac=frac,
             step=self.num_steps,
@@ -210,10 +184,27 @@ class Trainer:
         )
 
     def energy_j(self) -> float:
-        """Energy charged to training so far, or 0 without a meter [J]."""
+        """Energy charged to training so far, or 0 without a meter [J].
+
+        What steps draw that are counted or profiled is the instrument's; they are charged what the others draw
+        in the time that they are priced at.
+        """
         if self.meter is None:
             return 0.0
-        return self.energy_before_j + self.meter.energy_j() - self._energy_mark_j
+        costs, drawn_j = self.work.costs, self.drawn_j()
+        duration_s = costs.duration_s()
+        ordinary_s = duration_s - costs.untimed_s()
+        if (
+            ordinary_s <= 0.0 or MOST_SCALED * ordinary_s < duration_s
+        ):  # too little ordinary time to tell what it draws
+            return drawn_j + (0.0 if costs.is_unpriced else self._instrument_j)
+        return drawn_j * duration_s / ordinary_s
+
+    def drawn_j(self) -> float:
+        """What the meter saw of training so far, without the instrument's part [J]."""
+        if self.meter is None:
+            return 0.0
+        return self.energy_before_j + self.meter.energy_j() - self._energy_mark_j - self._instrument_j
 
     @property
     def energy_kind(self) -> str:
@@ -236,8 +227,15 @@ class Trainer:
             self._make_ready(plan)
             factor = self.schedule.factor(progress.frac)
             set_learning_rate(work.optimizers, factor)
-        with self.recorder.sampling(self.num_steps, signature), work.step(signature):
-            loss, row_losses, row_indices = self._forward_backward(plan, progress)
+            is_new = work.costs.entry(signature).num_steps == 0
+            compiles = self._compiled.begins(plan, self._module, is_counted=is_new)
+            module = self._compiled.module(plan, self._module, is_counted=is_new)
+        step = work.step(signature, is_usual=not compiles, mark=self._marks.for_step())
+        sampling = self.recorder.sampling(self.num_steps, signature)
+        is_watched = is_new or getattr(sampling, "is_sampled", False)
+        before_j = self.meter.energy_j() if self.meter and is_watched else 0.0
+        with sampling, step:
+            loss, row_losses, row_indices = self._forward_backward(plan, progress, module)
             self._update(plan)
             if self.parallel.world > 1:
                 with work.phase("communication"):
@@ -245,6 +243,8 @@ class Trainer:
         if signature not in self._told:  # also once after a resume, where the counts come from the checkpoint
             self._told.add(signature)
             self.recorder.signature(plan, work.costs.by_signature[signature])
+        if self.meter and is_watched:
+            self._instrument_j += self.meter.energy_j() - before_j
         with work.between():
             self.num_steps += 1
             self.num_seen += plan.num_samples
@@ -261,6 +261,8 @@ class Trainer:
             for method in self.methods:
                 method.observe(work, result)
         self._is_whole = True
+        # What steps are charged is estimated anew with every step; the stream only rises.
+        self.energy_told_j = max(after.energy_j, self.energy_told_j)  # not known any more: stays unknown
         self.recorder.step(
             {
                 "step": after.step,
@@ -272,7 +274,7 @@ class Trainer:
                 "duration_s": sum(work.last_step_s.values()),
                 **{f"{phase}_s": duration_s for phase, duration_s in work.last_step_s.items()},
                 "flop": after.flop - progress.flop,
-                "energy_j": after.energy_j,
+                "energy_j": self.energy_told_j,
             }
         )
         return result.loss, after
@@ -295,16 +297,17 @@ class Trainer:
         self.model.prepare(plan)
         self._parameters = list(self.model.parameters())
         self._module = self.parallel.wrap(self.model, plan)
-        if self.settings.compile:
-            self._module = torch.compile(self._module)
         self._prepared = key
 
-    def _forward_backward(self, plan: StepPlan, progress: Progress) -> tuple[float, FloatArray, IntArray]:
+    def _forward_backward(
+        self, plan: StepPlan, progress: Progress, module: Any
+    ) -> tuple[float, FloatArray, IntArray]:
         """Loss, and losses and samples of the rows if somebody watches them; nothing else outlives the phases."""
         work, mine = self.work, self.parallel.share(plan)
         with work.phase("data"):
-            generator = work.generator("augment", self.num_steps)
-            batch = check_batch(self.task.batch(indices(mine), plan.size, generator), self.task)
+            rows = indices(mine)
+            generator = self.parallel.draws(work.generator("augment", self.num_steps), len(rows))
+            batch = check_batch(self.task.batch(rows, plan.size, generator), self.task)
             batch = weighted(batch.to(self.device), mine)
             kept = kept_tokens(plan, work, self.num_steps, self.device)
         for method in self.methods:
@@ -319,13 +322,13 @@ class Trainer:
         )
         with work.phase("forward"):
             with precise:
-                outputs = self._module(batch.inputs, plan, kept, batch.extra.get("front"))
+                outputs = module(batch.inputs, plan, kept, batch.extra.get("front"))
             losses = self.task.loss(outputs.float(), batch)
             check_unreduced(losses, batch, self.task)
             told = losses.detach()
             for method in self.methods:
                 losses = method.losses(outputs, batch, losses, progress)
-            loss = reduced(losses, batch)
+            loss = reduced(losses, batch, self.parallel)
         row_losses, row_indices = np.empty(0), batch.indices
         if self._watches:
             with work.phase("score"):

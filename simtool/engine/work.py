@@ -19,6 +19,7 @@ from simtool.engine.clock import Clock
 from simtool.engine.costs import PHASES, CostTable
 from simtool.engine.count import BACKWARD, OpCounter
 from simtool.engine.model import BlockModel
+from simtool.engine.power_marks import BETWEEN
 from simtool.engine.task import Task
 from simtool.rng import stream
 
@@ -49,6 +50,8 @@ class Work:
         self._model, self._clock, self._tell = model, clock, tell
         self._step_s: dict[str, float] | None = None
         self._counter: OpCounter | None = None
+        self._mark: Callable[[str], Any] | None = None
+        self._marking_s = 0.0
         self.last_step_s: dict[str, float] = {}
         """Duration of the last step, by phase; of a counted or profiled one it is no price."""
         self._inside = ""
@@ -113,6 +116,7 @@ class Work:
         if self._counter is not None:
             self._counter.phase = name
         self._inside = name
+        self._set_mark(name)
         begin_s = self._read_s(self._counter)
         try:
             if torch.autograd._profiler_enabled():
@@ -122,9 +126,17 @@ class Work:
                 yield self._model
         finally:
             elapsed_s = max(0.0, self._read_s(self._counter) - begin_s)
+            self._set_mark(BETWEEN)
             self._inside = ""
             self._step_s[name] = self._step_s.get(name, 0.0) + elapsed_s
             self.costs.declare(name, flop)
+
+    def _set_mark(self, label: str) -> None:
+        """Tell the meter, after the device is done; the time that reading it takes is no price."""
+        if self._mark is not None:
+            begin_s = self._clock.read_s()
+            self._mark(label)
+            self._marking_s += self._clock.read_s() - begin_s
 
     def _once(self, name: str, flop: float) -> Iterator[BlockModel]:
         """Work between steps; the time that counting itself takes is no price and left out."""
@@ -164,11 +176,22 @@ class Work:
             self._between_s += max(0.0, elapsed_s - (self._once_s - once_s))
 
     @contextmanager
-    def step(self, signature: str) -> Iterator[None]:
-        """One step: its phases are booked under its signature, and counted if it is the first of its kind."""
+    def step(
+        self, signature: str, *, is_usual: bool = True, mark: Callable[[str], Any] | None = None
+    ) -> Iterator[None]:
+        """One step: its phases are booked under its signature, and counted if it is the first of its kind.
+
+        Args:
+            signature: what it does.
+            is_usual: if not, something is set up in it (compiled) that later steps have; its time is no price,
+                and what it takes beyond an ordinary step is booked under ``prepare``.
+            mark: tells a power meter at every border which phase begins; not in a step that is counted, profiled
+                or unusual, whose phases are longer than others.
+        """
         begin_s = self._clock.read_s()
         is_new = self.costs.entry(signature).num_steps == 0
-        is_timed = not torch.autograd._profiler_enabled()  # a profiler slows the step down
+        is_timed = is_usual and not torch.autograd._profiler_enabled()  # a profiler slows the step down
+        self._mark, self._marking_s = (mark if is_timed and not is_new else None), 0.0
         held = self._optimizer_state() if is_new else frozenset()
         self._step_s = {}
         self._counter = counter = OpCounter(self._model.parameters()) if is_new else None
@@ -180,13 +203,17 @@ class Work:
                     yield
         finally:
             end_s = self._clock.read_s()
-            duration_s, self._step_s, self._counter = self._step_s, None, None
-        glue_s = max(0.0, end_s - begin_s - self._spent_s(counter) - sum(duration_s.values()))
+            duration_s, self._step_s, self._counter, self._mark = self._step_s, None, None, None
+        outside_s = self._spent_s(counter) + self._marking_s
+        glue_s = max(0.0, end_s - begin_s - outside_s - sum(duration_s.values()))
         duration_s[GLUE] = duration_s.get(GLUE, 0.0) + self._between_s + glue_s
         self.last_step_s = duration_s
         if counter is not None:
             self.counting_s += self._spent_s(counter)
             self.costs.once.merge(counter.taken_out(self._optimizer_state() - held, "prepare"))
+        if not is_usual:
+            usual_s = self.costs.entry(signature).mean_s()
+            self.costs.book_once("prepare", max(0.0, sum(duration_s.values()) - usual_s), None, 0.0)
         self.costs.book(signature, duration_s, None if counter is None else counter.counts, is_timed=is_timed)
         self._between_s = max(
             0.0, self._clock.read_s() - end_s

@@ -69,6 +69,7 @@ def run_command(command: Sequence[str], folder: Path, *, power: str = "auto", se
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with ExitStack() as stack:
         stack.enter_context(meter)
+        begin_s = time.monotonic()
         try:
             child = subprocess.Popen(list(command))
         except OSError as error:
@@ -77,12 +78,10 @@ def run_command(command: Sequence[str], folder: Path, *, power: str = "auto", se
             ) from error
         writer = stack.enter_context(TraceWriter(free_folder(folder), manifest))
         stream = PowerStream(writer, meter)
-        begin_s = time.monotonic()
         writer.event({"time_s": begin_s, "step": None, "kind": "start", "detail": {"command": text}})
         try:
-            while (code := child.poll()) is None:
+            while (code := _waited(child)) is None:
                 stream.write_if_due()
-                time.sleep(POLL_S)
         except KeyboardInterrupt:
             child.terminate()
             child.wait()
@@ -107,6 +106,14 @@ def run_command(command: Sequence[str], folder: Path, *, power: str = "auto", se
     )
     write_json(folder / SUMMARY, asdict(cost))
     return cost
+
+
+def _waited(child: subprocess.Popen[bytes]) -> int | None:
+    """The exit code as soon as there is one; None if the child still runs after a moment."""
+    try:
+        return child.wait(POLL_S)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

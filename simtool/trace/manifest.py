@@ -92,6 +92,8 @@ class Power(_Facts):
     """Time over which the device averages."""
     counter_vs_integral_gap_frac: float | None = None
     """(integral of the power readings - energy counter) / energy counter."""
+    by_phase_w: dict[str, Annotated[tuple[float, float], Field(strict=False)]] = Field(default_factory=dict)
+    """Mean power of each phase of a step and its standard error, where the meter was read at their borders."""
     coverage_frac: float | None = Field(default=None, ge=0, le=1)
     """Share of the time of the steps in which the power of every device is known."""
     num_gaps: int = Field(default=0, ge=0)
@@ -117,6 +119,8 @@ class Manifest(_Facts):
     method: str = "none"
     """Registry names joined by +."""
     seed: int = 0
+    num_processes: int = Field(default=1, ge=1)
+    """That trained together; the trace is of the first."""
     budget: str = ""
     num_parameters: int | None = Field(default=None, ge=0)
     recipe: dict[str, Plain] = Field(default_factory=dict)

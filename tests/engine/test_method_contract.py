@@ -48,10 +48,14 @@ VARIANTS = (
     "selective-backprop:weight=inverse",
     "weight-averaging:kind=ema,start=0,every=1",
 )
+WINDOW = "progressive-size:what=window"
+"""Only where blocks take a window."""
 TEXTS = sorted({WRITTEN.get(name, name) for name in METHODS})
-CASES = [(name, text) for name in ("toy", *TASKS) for text in TEXTS] + [
-    (name, text) for name in ("toy", "image-cnn") for text in VARIANTS
-]
+CASES = (
+    [(name, text) for name in ("toy", *TASKS) for text in TEXTS]
+    + [(name, text) for name in ("toy", "image-cnn") for text in VARIANTS]
+    + [(name, WINDOW) for name in ("toy", "char-gpt", "masked-encoder")]
+)
 
 SMALL: dict[str, TaskOptions] = {
     "tabular-mlp": TaskOptions(width=8, max_samples=SAMPLES),
@@ -60,7 +64,7 @@ SMALL: dict[str, TaskOptions] = {
     "fine-tune-cnn": TaskOptions(width=2, max_samples=SAMPLES),
     "series-gru": TaskOptions(width=4, depth=3, max_samples=SAMPLES, settings={"window": "6"}),
 } | {
-    name: TaskOptions(width=8, depth=3, max_samples=SAMPLES, settings={"context": "16", "megabytes": "0.2"})
+    name: TaskOptions(width=8, depth=3, max_samples=SAMPLES, settings={"context": "32", "megabytes": "0.2"})
     for name in ("char-gpt", "byte-gpt", "masked-encoder")
 }
 

@@ -76,6 +76,7 @@ class CountedPriors(Method):
 
     name = "counted-priors"
     writes = frozenset({"loss", "initialisation"})
+    wants_whole_weights = True
     shares = frozenset({"loss"})
     needs = frozenset({"counts"})
 

@@ -54,6 +54,7 @@ class Growth(Method):
 
     name = "growth"
     writes = frozenset({"active"})
+    wants_whole_weights = True
     needs = frozenset({"blocks"})
 
     def __init__(self, settings: GrowthSettings) -> None:

@@ -70,6 +70,7 @@ class LayerFreezing(Method):
         self.settings = settings
         # A cached front belongs to whole inputs and to all of its blocks.
         self.writes = frozenset({"frozen", "cached", *(("size", "active") if settings.cache else ())})  # type: ignore[misc]
+        self.wants_whole_weights = settings.cache  # it is filled outside of what gathers spread weights
         self._frozen, self._num_windows, self._step = 0, 0, 0
         self._learning_rates, self._precision = 0.0, "float32"
         self._before: dict[str, Tensor] = {}

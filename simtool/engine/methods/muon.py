@@ -116,6 +116,7 @@ class Muon(Method):
 
     name = "muon"
     writes = frozenset({"optimizer"})
+    wants_whole_weights = True
 
     def __init__(self, settings: MuonSettings) -> None:
         self.settings = settings
@@ -147,12 +148,6 @@ class Muon(Method):
         inside = {id(parameter) for parameter in model.blocks.parameters() if parameter.ndim >= 2}
         weights = [parameter for _, parameter in named if id(parameter) in inside]
         rest = [(name, parameter) for name, parameter in named if id(parameter) not in inside]
-        if any(hasattr(weight, "placements") for weight in weights):
-            raise InputError(
-                Problem(
-                    "--method", self.name, "the weights are sharded", "whole matrices", "use data parallelism"
-                )
-            )
         device = named[0][1].device
         kernel: Kernel = "float32"
         if settings.kernel == "torch" or (settings.kernel == "auto" and device.type == "cuda"):

@@ -52,6 +52,7 @@ class TensorSelection(Method):
 
     name = "tensor-selection"
     writes = frozenset({"update", "frozen"})
+    wants_whole_weights = True
     needs = frozenset({"pretrained"})
 
     def __init__(self, settings: TensorSelectionSettings) -> None:

@@ -44,6 +44,7 @@ class WeightAveraging(Method):
 
     name = "weight-averaging"
     writes = frozenset({"final_weights"})
+    wants_whole_weights = True
 
     def __init__(self, settings: WeightAveragingSettings) -> None:
         self.settings = settings

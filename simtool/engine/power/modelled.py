@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 
 from simtool.engine.power.probe import Identity, Reading
@@ -21,8 +22,8 @@ WATTS_PER_BUSY_THREAD = Sourced(
 
 def processor_seconds() -> float:
     """Processor seconds of this process, and of its children as far as they have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    times = os.times()  # in ticks of 10 ms, too coarse for what this process does itself
+    return time.process_time() + times.children_user + times.children_system
 
 
 class ProcessorSecondsProbe:

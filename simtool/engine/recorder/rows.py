@@ -38,8 +38,13 @@ def signature_row(cost: SignatureCost, plan: StepPlan | None, num_sampled: int) 
         "tokens_kept": plan.tokens_kept,
         "update": None if plan.update is None else _names(sorted(plan.update)),
         "precision": plan.precision,
-        "tags": "+".join(sorted(plan.tags)) or None,
+        "tags": "+".join(sorted(plan.tags | _window(plan))) or None,
     }
+
+
+def _window(plan: StepPlan) -> frozenset[str]:
+    """A window of attention, as a further fact that changes the cost of a step."""
+    return frozenset() if plan.window is None else frozenset({f"window={plan.window}"})
 
 
 def _names(names: Sequence[str]) -> str:

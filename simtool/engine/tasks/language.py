@@ -39,7 +39,7 @@ class LanguageTask(Task):
     """A transformer over ids; a subclass says where the ids come from."""
 
     metric = "loss"
-    offers = frozenset({"blocks", "tokens", "sizes", "counts", "samples"})
+    offers = frozenset({"blocks", "tokens", "sizes", "window", "counts", "samples"})
     is_causal: ClassVar[bool] = True
     default_context: ClassVar[int] = 128
     mask_id: int | None = None

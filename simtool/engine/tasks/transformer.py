@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from simtool.engine.tasks.windowed import windowed_attention
+
 ROTARY_BASE = 10_000.0
 
 
@@ -55,15 +57,20 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width, bias=False)
         self.rotary = Rotary(rotary_length, width // num_heads) if rotary_length else None
 
-    def forward(self, hidden: Tensor, positions: Tensor | None) -> Tensor:  # (rows, tokens, width)
-        """What the tokens learn of each other."""
+    def forward(
+        self, hidden: Tensor, positions: Tensor | None, window: int | None = None
+    ) -> Tensor:  # (rows, tokens, width)
+        """What the tokens learn of each other, or of those in a window."""
         query, key, value = (
             matrix(hidden).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for matrix in (self.query, self.key, self.value)
         )
         if self.rotary is not None:
             query, key = self.rotary(query, positions), self.rotary(key, positions)
-        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=self.is_causal)
+        if window is None or window >= hidden.shape[1]:
+            mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=self.is_causal)
+        else:
+            mixed = windowed_attention(query, key, value, window, is_causal=self.is_causal)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
@@ -76,10 +83,12 @@ class Block(nn.Module):
         self.up = nn.Linear(width, 4 * width, bias=False)
         self.down = nn.Linear(4 * width, width, bias=False)
 
-    def forward(self, hidden: Tensor, positions: Tensor | None = None) -> Tensor:  # (rows, tokens, width)
-        """The next hidden state of the tokens at `positions` (None: all, in order)."""
+    def forward(
+        self, hidden: Tensor, positions: Tensor | None = None, window: int | None = None
+    ) -> Tensor:  # (rows, tokens, width)
+        """The next hidden state of the tokens at `positions` (None: all, in order), which see a window of tokens."""
         width = hidden.shape[-1:]
-        hidden = hidden + self.attention(functional.layer_norm(hidden, width), positions)
+        hidden = hidden + self.attention(functional.layer_norm(hidden, width), positions, window)
         return hidden + self.down(functional.gelu(self.up(functional.layer_norm(hidden, width))))
 
 

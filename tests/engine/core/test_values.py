@@ -22,6 +22,7 @@ from simtool.errors import InputError
 CHANGES = {
     "num_samples": 3,
     "size": 64,
+    "window": 16,
     "active": (0, 2),
     "frozen": 1,
     "cached": True,

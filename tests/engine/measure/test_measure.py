@@ -22,6 +22,7 @@ from simtool.engine.budget import Budget
 from simtool.engine.effect import effect_document
 from simtool.engine.experiment import by_method, folder_name, run_all
 from simtool.engine.measure import SUMMARY, RunRequest, changed_recipe, read_summary, run_one
+from simtool.engine.power.modelled import WATTS_PER_BUSY_THREAD
 from simtool.engine.run_trace import read_run
 from simtool.engine.task import Recipe, TaskOptions
 from simtool.engine.wrap import Recording, run_command
@@ -77,6 +78,15 @@ def test_a_run_leaves_a_trace_that_agrees_with_its_summary(tmp_path: Path) -> No
     assert summary.energy_kind == "modelled"
     assert summary.energy_j > 0.0
     assert trace.power["cpu-process"].num_rows > 0
+
+
+def test_energy_is_that_of_ordinary_steps_and_not_of_the_instrument(tmp_path: Path) -> None:
+    recorded = run_one(request(tmp_path / "recorded"))  # six of the hundred steps are counted or profiled
+    bare = run_one(request(tmp_path / "bare", is_recorded=False))
+    for summary in (recorded, bare):
+        assert summary.energy_kind == "modelled"
+        modelled_j = float(WATTS_PER_BUSY_THREAD) * summary.duration_s
+        assert 0.8 * modelled_j < summary.energy_j < 2.0 * modelled_j
 
 
 def test_progress_is_told_and_reaches_the_end(tmp_path: Path) -> None:

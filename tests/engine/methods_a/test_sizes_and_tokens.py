@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from simtool.engine.methods.progressive_size import buckets
 from simtool.engine.task import TaskOptions, load_task
+from simtool.engine.tasks.windowed import windowed_attention
 from simtool.errors import InputError
 from tests.engine.methods_a.runs import Diary, at, decoder, run, trainer_for, whole_step
 from tests.engine.toy import ToyTask
@@ -60,6 +61,48 @@ def test_pieces_of_a_text_keep_the_tokens_of_a_step():
     flop = [row["flop"] for row in diary.rows]
     assert 0.5 < flop[0] / flop[-1] < 1.0  # only attention is saved
     assert [row["num_samples"] for row in diary.rows] == list(range(2, 49, 2))
+
+
+@pytest.mark.parametrize("is_causal", [True, False])
+@pytest.mark.parametrize(("length", "window"), [(16, 4), (16, 5), (13, 4), (7, 6), (8, 1)])
+def test_windowed_attention_is_attention_with_a_mask(length, window, is_causal):
+    torch.manual_seed(length + window)
+    query, key, value = (
+        torch.randn(3, 2, length, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)
+    )
+    distance = torch.arange(length)[:, None] - torch.arange(length)
+    is_seen = (distance < window) & (distance >= 0 if is_causal else distance > -window)
+    whole = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=is_seen)
+    part = windowed_attention(query, key, value, window, is_causal=is_causal)
+    torch.testing.assert_close(part, whole)
+    of_part = torch.autograd.grad(part.square().sum(), (query, key, value))
+    of_whole = torch.autograd.grad(whole.square().sum(), (query, key, value))
+    assert all(torch.isfinite(gradient).all() for gradient in of_part)
+    torch.testing.assert_close(of_part, of_whole)
+
+
+@pytest.mark.parametrize("name", ["char-gpt", "masked-encoder"])
+def test_a_window_skips_scores_and_nothing_else(name):
+    settings = {"context": "128", "megabytes": "0.3"}
+    task = load_task(name, TaskOptions(max_samples=64, width=16, depth=2, settings=settings))
+    task.recipe = replace(task.recipe, batch_size=4)
+    diary = Diary()
+    _, outcome = run("progressive-size:what=window,until=0.6", task, recorder=diary)
+    assert {*outcome.steps} == {"n4 window=16", "n4 window=32", "n4"}
+    per_token, heads_width, blocks, tokens = 2.0 * 2, 16, 2, 4 * 128
+    # forward: scores and outputs; backward: both for each operand, and the scores again: 3.5 times in all
+    scores = {keys: 3.5 * per_token * heads_width * keys * blocks * tokens for keys in (32, 48, 96, 128)}
+    flop = {row["signature"]: row["flop"] for row in diary.rows}
+    sides = 2 if name == "char-gpt" else 3
+    assert flop["n4"] - flop["n4 window=16"] == pytest.approx(scores[128] - scores[sides * 16], rel=1e-6)
+
+
+def test_windows_are_for_tasks_whose_blocks_take_them():
+    with pytest.raises(InputError, match="needs window, which task toy does not offer"):
+        trainer_for("progressive-size:what=window", ToyTask())
+    with pytest.raises(InputError, match="sets size"):
+        trainer_for("progressive-size+progressive-size")
+    assert len(trainer_for("progressive-size:from=0.5+progressive-size:what=window").methods) == 2
 
 
 def test_a_task_without_a_smaller_size_is_refused():

@@ -133,7 +133,7 @@ def test_products_of_every_layout_have_the_shape_that_they_say(point: Point) -> 
     [(bandwidth.BandwidthPart(), "copy"), (bandwidth.BandwidthPart(), "add"), (bandwidth.BandwidthPart(), "sum"),
      (attention.AttentionPart(), "attention"), (attention.AttentionPart(), "attention_backward"),
      (LaunchPart(), "linear_forward_backward")],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else value.name,
 )  # fmt: skip
 def test_kernels_run_and_take_time(part: Part, op: str) -> None:
     made = bench(memory_size_bytes=1e8, cache_size_bytes=1e6)
