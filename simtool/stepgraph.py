@@ -105,6 +105,8 @@ class Op:
     """GEMM inner features; attention: query heads x sequences in the micro-batch."""
     keys: Number = 0.0
     """Attention: keys that a query sees on average; 0 for half of `m`, a causal mask over the sequence."""
+    pattern: str = ""
+    """Memory-bound work that does not stream through memory: ``depthwise``, ``lookup``."""
     batch: Number = 1.0
     """Grouped GEMM: products in one kernel."""
     count: Number = 1.0

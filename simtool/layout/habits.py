@@ -167,6 +167,31 @@ XLA = replace(
     FSDP1, rule="M-xla", source="sharded fp32 weights as with FSDP, everything compiled, loss included"
 )
 
+DATA_PARALLEL = (
+    "vision-examples",
+    "dle-mxnet-convnet",
+    "dle-pytorch-convnet",
+    "dle-pytorch-encoder",
+    "dle-tensorflow-1-convnet",
+    "dle-tensorflow-1-encoder",
+    "dle-tensorflow-2-convnet",
+    "dle-tensorflow-2-encoder",
+    "lambda-pytorch-convnet",
+    "lambda-pytorch-encoder",
+    "mlperf-closed-convnet",
+    "mlperf-closed-encoder",
+    "mlperf-closed-recommender",
+    "optimum-habana-encoder",
+    "optimum-habana-vision",
+    "timm-channels-first-convnet",
+    "timm-channels-first-vision",
+    "timm-channels-last-convnet",
+    "timm-channels-last-vision",
+    "zeus-pytorch-convnet",
+    "zeus-pytorch-encoder",
+)
+"""Stacks of images, encoders and recommenders: whole replicas under automatic mixed precision."""
+
 HABITS = {
     "megatron-core": MEGATRON_CORE,
     "megatron-bridge": MEGATRON_CORE,
@@ -179,9 +204,9 @@ HABITS = {
     "flash-attention": COMPILED,
     "deepspeed-zero": DEEPSPEED_ZERO,
     "nanotron": NANOTRON,
-    "vision-examples": EAGER,
     "maxtext-tpu": XLA,
     "jax-gpu": XLA,
+    **dict.fromkeys(DATA_PARALLEL, EAGER),
 }
 """By name of the software profile."""
 

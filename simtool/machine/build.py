@@ -19,6 +19,9 @@ from simtool.workload.precision import LOW_PRECISIONS
 
 P = TypeVar("P")
 
+WIDE = {"tf32", "fp32"}
+"""Formats whose products a stack may run faster or slower than the curve at their rate."""
+
 
 def build_machine(
     library: ProfileLibrary,
@@ -96,7 +99,13 @@ def build_machine(
         low_precision_ratio={
             low: chosen(software.low_precision_ratio, f"{low} on {accelerator.architecture}", low)
             for low in LOW_PRECISIONS
+        }
+        | {
+            wide: float(software.low_precision_ratio[wide])
+            for wide in WIDE & set(software.low_precision_ratio)
         },
+        irregular_ratio={name: float(value) for name, value in software.irregular_ratio.items()},
+        stack_ratio=chosen(software.architecture_ratio, accelerator.architecture),
     )
     bandwidth = cluster.network_bandwidth_per_node
     fabric = build_fabric(

@@ -48,7 +48,11 @@ class Device:
     convolution_ratio: float = 1.0
     """Time of convolutions over matrix products of the same size."""
     low_precision_ratio: Mapping[str, float] = field(default_factory=dict)
-    """Time of products in 8 or 4 bits over the curve at that rate, by format."""
+    """Time of products in a format over the curve at its rate, by format: 8 and 4 bits, tf32, fp32."""
+    irregular_ratio: Mapping[str, float] = field(default_factory=dict)
+    """Time of memory-bound work that does not stream over the same bytes that do, by pattern."""
+    stack_ratio: float = 1.0
+    """Time of all work under the framework on this architecture over the curves."""
 
     def peak_flop_per_s(self, precision: str) -> float:
         """Dense peak rate of matrix work at `precision` [FLOP/s].
@@ -71,12 +75,16 @@ class Device:
 
     def op_time_s(self, op: Op) -> dict[str, Number]:
         """Time of one execution, split into what computation and what memory bounds [s]."""
+        return {bound: self.stack_ratio * seconds for bound, seconds in self._op_time_s(op).items()}
+
+    def _op_time_s(self, op: Op) -> dict[str, Number]:
         accelerator = self.accelerator
         efficiency = accelerator.efficiency
         bandwidth = float(accelerator.memory.bandwidth)
         if op.kind is Kind.MEMORY:
             seconds = memory_time_s(op.bytes, bandwidth_bytes_per_s=bandwidth, curve=efficiency.memory)
-            return {MEMORY: self.memory_ratio * seconds * memory_slowdown(self.memory_clock)}
+            ratio = self.memory_ratio * self.irregular_ratio.get(op.pattern, 1.0)
+            return {MEMORY: ratio * seconds * memory_slowdown(self.memory_clock)}
         # The clock scales what an operation computes, not what it moves: near the ridge it costs less.
         peak = self.peak_flop_per_s(op.dtype) * self.clock
         if op.kind in PRODUCTS:
@@ -137,6 +145,8 @@ class Device:
             * float(efficiency.training_ratio)
             * self.low_precision_ratio.get(op.dtype, 1.0)
         )
+        if op.dtype == "fp32" and efficiency.ordinary_ratio is not None:
+            ratio *= float(efficiency.ordinary_ratio)
         if op.phase is Phase.BACKWARD_WEIGHT:
             ratio *= float(efficiency.gemm.weight_gradient_ratio)
         if op.kind is Kind.GROUPED_GEMM:
@@ -164,6 +174,8 @@ def device_under_cap(
     grouped_ratio: float = 1.0,
     convolution_ratio: float = 1.0,
     low_precision_ratio: Mapping[str, float] | None = None,
+    irregular_ratio: Mapping[str, float] | None = None,
+    stack_ratio: float = 1.0,
 ) -> Device:
     """The device with its clocks lowered as far as the cap demands of either kind of operation.
 
@@ -177,6 +189,8 @@ def device_under_cap(
         grouped_ratio: as in `Device`.
         convolution_ratio: as in `Device`.
         low_precision_ratio: as in `Device`.
+        irregular_ratio: as in `Device`.
+        stack_ratio: as in `Device`.
     """
     clock, memory_clock, law = 1.0, 1.0, None
     if power_cap_w is not None and power_limit_w is not None:
@@ -200,4 +214,6 @@ def device_under_cap(
         grouped_ratio=grouped_ratio,
         convolution_ratio=convolution_ratio,
         low_precision_ratio=low_precision_ratio or {},
+        irregular_ratio=irregular_ratio or {},
+        stack_ratio=stack_ratio,
     )

@@ -82,6 +82,18 @@ class Fabric:
     """What is transferred or assumed."""
 
 
+HOST_BUS_SHARE = 0.5
+"""Of its slot's bandwidth that a board has towards the others of its server, all at once: two boards share the port
+of a switch, or of a socket (the usual layout of servers for eight boards; assumed)."""
+HOST_BUSES = ("pcie3x16", "pcie4x16", "pcie5x16", "pcie6x16")
+
+
+def _host_bus(host_link_bytes_per_s: float, library: NetworkLibrary) -> Network:
+    """The generation of the bus whose rate is next to a board's own."""
+    buses = [library.get("network", name) for name in HOST_BUSES]
+    return min(buses, key=lambda bus: abs(float(np.log(float(bus.bandwidth) / host_link_bytes_per_s))))
+
+
 def build_fabric(
     accelerator: Accelerator,
     node: Node,
@@ -97,7 +109,8 @@ def build_fabric(
         accelerator: its `scale_up` names the network of the fast domain and gives the bandwidth; its
             `host_link` is the way to the network cards.
         node: its `scale_out_bandwidth` is shared evenly by its accelerators.
-        network: the cluster network: latencies and efficiency. Where it is another one than the node's
+        network: the cluster network: latencies and efficiency. A single server does not use it: boards that
+            bridges join in pairs or fours meet the others on the host's bus. Where it is another one than the node's
             usual, the node keeps its number of endpoints and each has the bandwidth of `network`.
         library: finds the profiles of the scale-up network and of the node's usual network.
         num_nodes: nodes in the cluster; limits a domain that goes on through the nodes.
@@ -111,6 +124,9 @@ def build_fabric(
     card = node_bandwidth / node.num_accelerators
     host_link = np.inf if accelerator.host_link is None else float(accelerator.host_link)
     outside = _link(network, min(card, host_link))
+    if num_nodes == 1 and domain < node.num_accelerators and accelerator.host_link is not None:
+        network = _host_bus(float(accelerator.host_link), library)
+        outside = _link(network, HOST_BUS_SHARE * float(accelerator.host_link))
     notes = tuple(
         f"collectives over {one.name}: latencies and ramp {_ORIGIN[one.basis]}"
         for one in (inside[1], network)

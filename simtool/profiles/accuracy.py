@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simtool.config.fields import Fraction
+from simtool.config.fields import Fraction, Ratio
 from simtool.profiles.section import Count, Section
 
 
@@ -14,5 +14,5 @@ class Accuracy(Section):
     num_families: Count
     """Families they belong to: sweeps of one model on one cluster."""
     median_error: Fraction
-    p90_error: Fraction
+    p90_error: Ratio
     """Nine families in ten are nearer."""

@@ -172,3 +172,5 @@ class Efficiency(Section):
     """Time of a matrix product inside sustained training over the isolated kernel of `gemm`
     (throttling, memory layouts, neighbours in the cache); below 1 where the kernels were measured
     hotter than training runs."""
+    ordinary_ratio: Ratio | None = None
+    """Time of fp32 products, which run on the ordinary units, over the same curve at their rate; 1 if not given."""

@@ -227,6 +227,8 @@ class Node(Profile):
     accelerator: str
     """Name of an accelerator profile, or ``any``."""
     num_accelerators: Count
+    host_cores: Annotated[Sourced, Quantity("", above=0)] | None = None
+    """Cores of all its CPUs, which prepare samples; not counted if not given."""
     scale_out_bandwidth: BytesPerSecond
     """Of the whole node, per direction."""
     network: str | None = None
@@ -356,6 +358,14 @@ class Software(Profile):
     ``fp8 on hopper``, by architecture; 1 if not given."""
     convolution_ratio: Ratio | None = None
     """Time of convolutions over matrix products of the same size; 1 if not given."""
+    irregular_ratio: dict[str, Ratio] = Field(default_factory=dict)
+    """Time of memory-bound work that does not stream over the same bytes that do, 1 if not given: ``depthwise``
+    convolutions, ``lookup`` of rows."""
+    architecture_ratio: dict[str, Ratio] = Field(default_factory=dict)
+    """Time of all device work over the accelerator's curves, by architecture, ``default`` otherwise; 1 if not
+    given."""
+    input_rate: BytesPerSecond | None = None
+    """Samples that a core of the host decodes and prepares, as bytes of pixels; not counted if not given."""
     seen: Names = ()
     """Architectures on which this profile was fitted; elsewhere it is a transfer."""
     accuracy: Accuracy | None = None

@@ -204,4 +204,6 @@ def _tables(model: Model, layouts: Layouts, token_bytes: Number, fabric: Fabric)
         return 0.0
     ranks = np.asarray(layouts.num_devices)
     near = ranks_near(ranks, 1.0, fabric.accelerators_per_domain)
-    return collective_time_s("all_to_all", token_bytes * model.table_features, ranks, near, fabric)
+    groups = np.where(ranks > near, ranks / near, near)
+    vectors = token_bytes * model.table_features * model.sums_per_table(groups)
+    return collective_time_s("all_to_all", vectors, ranks, near, fabric)

@@ -39,8 +39,12 @@ def step_parts(
     passes: Passes,
     gradient_frac: float,
     num_nodes: Number,
+    input_core_bytes: Number = 0.0,
 ) -> Parts:
     """Wall time of one step by part; keys `STEP_PARTS`.
+
+    `input_core_bytes` are the samples of a step that a core of the host prepares while the device computes: where
+    that takes longer, the device waits, and the wait counts as ``data``.
 
     Numbers of model, layout, messages and stack may all be arrays: one step each.
     """
@@ -57,7 +61,9 @@ def step_parts(
     head = _device_parts(device[Scope.HEAD])
     for edge in (embedding, head):
         edge["tensor_communication"] = messages.tensor_edge_s * tp_exposed
-    embedding["expert_communication"] = 2.0 * messages.table_pass_s * ep_exposed
+    dense = model.num_layers * sum((layer[part] for part in DEVICE_PARTS), 0.0)
+    tables = 2.0 * messages.table_pass_s
+    embedding["expert_communication"] = np.maximum(ep_exposed * tables, tables - stack.overlap_limit * dense)
 
     stages = split_stages(model, pp, vpp)
     single = np.asarray(pp == 1)
@@ -83,6 +89,9 @@ def step_parts(
     so_far: Number = 0.0
     for seconds in parts.values():
         so_far = so_far + seconds
+    waited = _waited(so_far, input_core_bytes / stack.input_rate_bytes_per_s)
+    parts["data"] = parts["data"] + waited
+    so_far = so_far + waited
     parts["straggler"] = so_far * stack.straggler * np.log2(np.maximum(num_nodes, 1.0))
     return parts
 
@@ -112,6 +121,11 @@ def _launch_wait(
     tensor_growth = 1.0 + stack.launch_floor_tp_ratio * (layouts.tp / 8.0) ** 2
     floor = stack.launch_floor_s * (1.0 + passes.floor_frac) * tensor_growth * host_work
     busy: Number = sum(layer.values(), 0.0)
+    return _waited(busy, floor)
+
+
+def _waited(busy: Number, floor: Number) -> Number:
+    """What a floor adds to a time: nearly all by which it is the longer one."""
     return (busy**FLOOR_NORM + floor**FLOOR_NORM) ** (1.0 / FLOOR_NORM) - busy
 
 

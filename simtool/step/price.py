@@ -57,4 +57,4 @@ def part_of(op: Op) -> str:
 def class_of(op: Op) -> str:
     """The kind of operation, with the format of low-precision products: what one ratio of a stack scales."""
     low = f" {op.dtype}" if op.dtype in LOW_PRECISIONS else ""
-    return op.kind.value + low
+    return op.kind.value + low + (f" {op.pattern}" if op.pattern else "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from simtool.machine.build import or_one
 from simtool.profiles.schema import Software
 from simtool.stepgraph import Number
@@ -29,6 +31,8 @@ class StackNumbers:
     overlap_limit: Number
     bubble: Number
     straggler: Number
+    input_rate_bytes_per_s: Number = np.inf
+    """Of a core of the host."""
 
 
 def stack_numbers(software: Software) -> StackNumbers:
@@ -48,6 +52,7 @@ def stack_numbers(software: Software) -> StackNumbers:
         overlap_limit=float(software.overlap_limit),
         bubble=float(software.bubble),
         straggler=float(software.straggler),
+        input_rate_bytes_per_s=np.inf if software.input_rate is None else float(software.input_rate),
     )
 
 

@@ -61,6 +61,8 @@ class StepInputs:
     """Work that a method leaves, of the plain work without recomputation."""
     executed_frac: Number
     """The same with recomputation."""
+    input_core_bytes: Number
+    """Samples of a step that one core of the host prepares for one accelerator [byte]."""
 
 
 def step_inputs(
@@ -85,7 +87,19 @@ def step_inputs(
         ),
         needed_frac=needed.flop() / plain.flop(),
         executed_frac=graph.flop() / plain.flop(),
+        input_core_bytes=_input_core_bytes(job, layouts, machine),
     )
+
+
+def _input_core_bytes(job: Job, layouts: Layouts, machine: Machine) -> Number:
+    """A node's cores serve the accelerators of the job: fewer of them have more each."""
+    per_token = job.model.input_bytes_per_token
+    if machine.node.host_cores is None or per_token == 0.0:
+        return 0.0
+    busy = np.minimum(layouts.num_devices, machine.accelerators_per_node)
+    cores = float(machine.node.host_cores) / busy
+    samples = layouts.micro_batch * layouts.num_micro_batches * job.seq_len
+    return samples * per_token / cores
 
 
 def estimate_step(
@@ -112,6 +126,7 @@ def estimate_step(
         passes=Passes.of(job.recompute, job.recompute_frac),
         gradient_frac=1.0 if method is None else method.effect.communication_frac,
         num_nodes=layouts.num_devices / machine.accelerators_per_node,
+        input_core_bytes=inputs.input_core_bytes,
     )
     pace = machine.release_ratio * or_one(machine.software.recipe_ratio.get(job.preset))
     seconds = {part: pace * value for part, value in seconds.items()}

@@ -117,6 +117,15 @@ class CapturedModel:
         """None."""
         return 0
 
+    @property
+    def input_bytes_per_token(self) -> float:
+        """Nothing that is worth counting."""
+        return 0.0
+
+    def sums_per_table(self, groups: Number) -> Number:
+        """No tables."""
+        return groups
+
     @cached_property
     def launches_per_layer(self) -> float:
         """Kernels of a block over those of a block of a Llama that was captured in the same way."""

@@ -5,6 +5,7 @@ Elements that memory-bound operations move per element of their image, forward a
 ==================  =================================================================================
 batch norm          3 (statistics; read, write), 5 (two sums over input and gradient; read both, write)
 activation          2, 3 (the output masks the gradient)
+swish               5, 7 (sigmoid and product, each a kernel; the sigmoid again, and its gradient)
 shortcut's sum      3, 2 (the gradient goes both ways)
 pooling             1 + 1/s^2, the same
 squeeze, excitation 3 (mean; read, write), 5 (gradient of the scale; read both, write)
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 NORM_PASSES = (3.0, 5.0)
-ACTIVATION_PASSES = (2.0, 3.0)
+ACTIVATION_PASSES = {"relu": (2.0, 3.0), "swish": (5.0, 7.0)}
 SUM_PASSES = (3.0, 2.0)
 SQUEEZE_PASSES = (3.0, 5.0)
 
@@ -40,6 +41,8 @@ class Conv:
     output_elements: int
     is_first: bool
     """On the data: no gradient of its input."""
+    is_square_of_3: bool = False
+    """A window of 3 x 3 that moves by one pixel, over all channels."""
 
     @property
     def flop(self) -> float:
@@ -65,6 +68,7 @@ class Tape:
     """Pixels on a side, so far."""
     channels: int
     has_norm: bool
+    activation: str = "relu"
     convs: list[Conv] = field(default_factory=list)
     moved_forward: float = 0.0
     """Elements that norms, activations and sums read and write."""
@@ -89,6 +93,9 @@ class Tape:
         self.moved_backward += passes[1] * elements
         self.num_operations += 1
 
+    def _activate(self) -> None:
+        self._move(ACTIVATION_PASSES[self.activation], self.elements)
+
     def conv(
         self, channels: int, *, kernel: int, stride: int = 1, groups: int = 1, activation: bool = True
     ) -> None:
@@ -104,6 +111,7 @@ class Tape:
             input_elements=before,
             output_elements=self.elements,
             is_first=not self.convs,
+            is_square_of_3=kernel == 3 and stride == 1 and groups == 1,
         )
         self.convs.append(conv)
         self.kept_elements += before
@@ -113,7 +121,7 @@ class Tape:
             self._move(NORM_PASSES, self.elements)
             self.kept_elements += self.elements
         if activation:
-            self._move(ACTIVATION_PASSES, self.elements)
+            self._activate()
 
     @contextmanager
     def shortcut(self, channels: int, stride: int, *, only_equal: bool = False) -> Iterator[None]:
@@ -133,7 +141,7 @@ class Tape:
             self.size, self.channels = after
         self._move(SUM_PASSES, self.elements)
         if not only_equal:
-            self._move(ACTIVATION_PASSES, self.elements)
+            self._activate()
 
     def squeeze(self, channels: int) -> None:
         """Squeeze and excitation: a scale for every channel out of the image's mean."""

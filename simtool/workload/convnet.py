@@ -70,6 +70,8 @@ class ConvNet(Family):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     norm: bool = True
     """A batch norm behind every convolution; a bias instead if not."""
+    activation: Literal["relu", "swish"] = "relu"
+    """Behind the norms: one kernel, or a sigmoid and a product."""
     head_channels: CountOrZero = 0
     """A 1 x 1 convolution behind the last stage."""
     hidden_features: tuple[Count, ...] = ()
@@ -128,6 +130,16 @@ class ConvNet(Family):
         return self.num_classes
 
     @property
+    def input_bytes_per_token(self) -> float:
+        """Pixels of an image, a byte each.
+
+        >>> from simtool.profiles.find import default_library
+        >>> default_library().get("convnet", "resnet-50").input_bytes_per_token  # 3 x 224 x 224
+        150528.0
+        """
+        return float(self.num_channels * self.image_size**2)
+
+    @property
     def optimizer_state_bytes(self) -> float:
         """Momentum."""
         return MOMENTUM_STATE_BYTES
@@ -145,7 +157,9 @@ class ConvNet(Family):
 @lru_cache(maxsize=256)
 def tape_of(model: ConvNet) -> Tape:
     """Every operation of the network on one image, in order."""
-    tape = Tape(size=model.image_size, channels=model.num_channels, has_norm=model.norm)
+    tape = Tape(
+        size=model.image_size, channels=model.num_channels, has_norm=model.norm, activation=model.activation
+    )
     if model.stem is not None:
         tape.conv(model.stem.channels, kernel=model.stem.kernel, stride=model.stem.stride)
         if model.stem.pool:

@@ -139,6 +139,15 @@ class Transformer(AttentionShape, MlpShape):
         return 0
 
     @property
+    def input_bytes_per_token(self) -> float:
+        """Nothing that is worth counting."""
+        return 0.0
+
+    def sums_per_table(self, groups: Number) -> Number:
+        """No tables."""
+        return groups
+
+    @property
     def launches_per_layer(self) -> float:
         """1: the dense decoder is the measure."""
         return 1.0

@@ -28,6 +28,7 @@ from simtool.workload.precision import Precision
 from simtool.workload.transformer import Transformer, attention_half, load_tokens, mlp_half
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
+ShareOrNone = Annotated[float, Field(ge=0.0, le=1.0)]
 CROSS_LAUNCHES = 5.0 / 11.0
 """Operations of the second attention of a decoder's layer over those of a layer without it."""
 
@@ -69,8 +70,9 @@ class Encoder(Family):
     """A square map and a norm before the head, and a bias behind it (BERT)."""
     num_classes: CountOrZero = 0
     """Outputs of a second head on the pooled token (BERT's next sentence has 2)."""
-    masked_frac: Share = 1.0
-    """Share of the tokens that the head of an encoder sees: masked ones, where the others are left out."""
+    masked_frac: ShareOrNone = 1.0
+    """Share of the tokens that the head of an encoder sees: masked ones, where the others are left out; 0 where
+    the task has a small head of its own, as fine-tuning has."""
     target_frac: Share = 1.0
     """Tokens of the decoder for each of the encoder."""
 
@@ -261,11 +263,12 @@ def encoder_step_graph(
     head = Block(Scope.HEAD, formats, seen)
     if model.final_norm:
         head.of_tokens(tokens).elementwise("final_norm", NORM_ELEMENTS_PER_HIDDEN * h, Shard.SEQUENCE)
-    if model.head_transform:
-        head.replicated("head_transform", inner=h, outer=h)
-        head.elementwise("head_norm", NORM_ELEMENTS_PER_HIDDEN * h, Shard.SEQUENCE)
-    head.linear("logits", inner=h, outer=model.vocab_size, column=True)
-    head.elementwise("loss", LOSS_BYTES_PER_LOGIT / formats.size * model.vocab_size, Shard.FEATURES)
+    if model.head_tokens_frac() > 0.0:
+        if model.head_transform:
+            head.replicated("head_transform", inner=h, outer=h)
+            head.elementwise("head_norm", NORM_ELEMENTS_PER_HIDDEN * h, Shard.SEQUENCE)
+        head.linear("logits", inner=h, outer=model.vocab_size, column=True)
+        head.elementwise("loss", LOSS_BYTES_PER_LOGIT / formats.size * model.vocab_size, Shard.FEATURES)
     embedding = Block(
         Scope.EMBEDDING, formats, tokens * (1.0 + (model.target_frac if model.has_decoder else 0.0))
     )

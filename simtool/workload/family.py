@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from simtool.config.fields import Strict
+from simtool.stepgraph import Number
 
 ADAM_STATE_BYTES = 8.0
 """Two moments in fp32, per weight."""
@@ -73,6 +76,15 @@ class Family(Strict):
     def table_features(self) -> int:
         """None."""
         return 0
+
+    @property
+    def input_bytes_per_token(self) -> float:
+        """Nothing that is worth counting."""
+        return 0.0
+
+    def sums_per_table(self, groups: Number) -> Number:
+        """1."""
+        return np.ones_like(groups)
 
     @property
     def optimizer_state_bytes(self) -> float:

@@ -134,6 +134,18 @@ class Model(Protocol):
         ...
 
     @property
+    def input_bytes_per_token(self) -> float:
+        """What the host decodes and prepares for a token, or a sample [byte]."""
+        ...
+
+    def sums_per_table(self, groups: Number) -> Number:
+        """Vectors that a sample gets of a table whose rows are dealt out over `groups` groups of ranks.
+
+        Each group adds up the rows that it holds.
+        """
+        ...
+
+    @property
     def launches_per_layer(self) -> float:
         """Host work of a layer, over that of a layer of a dense decoder."""
         ...

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from simtool.stepgraph import Kind, Number, Op, Phase, Scope, Shard, StepGraph
@@ -28,8 +29,9 @@ Lookups = Annotated[float, Field(gt=0.0, le=10**6)]
 ROW_BYTES = BYTES_PER_ELEMENT["fp32"]
 """Of an element of a table [byte]."""
 INDEX_BYTES = 8.0
-UPDATE_PASSES = 3.0
-"""Over a row that was looked up: its gradient is read, the row is read and written."""
+UPDATE_PASSES = {"sgd": 3.0, "adagrad": 5.0}
+"""Over a row that was looked up: its gradient is read, the row is read and written; with Adagrad so is the sum of
+squares of each of its elements."""
 ACTIVATION_ELEMENTS = 2.0
 """Per output of a dense layer: the activation reads and writes it."""
 
@@ -45,6 +47,10 @@ class Recommender(Family):
     """Features of a row."""
     lookups_per_table: Lookups = 1.0
     """Rows that a sample looks up in a table and adds up, on average."""
+    table_lookups: tuple[Lookups, ...] = ()
+    """The same of each table, where they differ."""
+    row_optimizer: Literal["sgd", "adagrad"] = "sgd"
+    """What changes the rows that were looked up."""
     num_dense_features: CountOrZero = 13
     """Numbers of a sample that are no categories."""
     bottom: tuple[Count, ...] = ()
@@ -133,6 +139,27 @@ class Recommender(Family):
         514
         """
         return self.dense_parameters + self.table_parameters
+
+    @property
+    def lookups(self) -> float:
+        """Rows that a sample looks up in all tables."""
+        return sum(self.table_lookups) or self.num_tables * self.lookups_per_table
+
+    def sums_per_table(self, groups: Number) -> Number:
+        """Groups of ranks that hold any of the rows that a sample looks up in a table, on average.
+
+        With rows dealt out at random, ``groups (1 - (1 - 1/groups)^lookups)``: each of them sends a sum.
+
+        >>> one = Recommender(num_tables=2, num_rows=100, table_width=4, num_dense_features=3, bottom=(8, 4),
+        ...                   top=(5, 1), table_lookups=(1.0, 2.0))
+        >>> float(one.sums_per_table(2.0))  # 1 and 1.5
+        1.25
+        """
+        each = self.table_lookups or (self.lookups_per_table,)
+        away = 1.0 - 1.0 / np.asarray(groups, dtype=float)
+        held = [np.asarray(groups) * (1.0 - away ** max(1.0, count)) for count in each]
+        mean: Number = np.mean(held, axis=0)
+        return mean
 
     @property
     def table_features(self) -> int:
@@ -227,12 +254,15 @@ def _pairs(model: Recommender, samples: Number, share: float) -> Iterator[Op]:
 
 def _lookups(model: Recommender, samples: Number, size: float) -> Iterator[Op]:
     """A rank's tables for all samples: as much as all tables for its own."""
-    rows = model.num_tables * model.lookups_per_table * model.table_width * ROW_BYTES * samples
+    rows = model.lookups * model.table_width * ROW_BYTES * samples
     sums = model.num_tables * model.table_width * size * samples
-    numbers = ROW_BYTES * model.num_dense_features + INDEX_BYTES * model.num_tables * model.lookups_per_table
-    for name, phase, moved in (
-        ("look_up", Phase.FORWARD, rows + sums),
-        ("update_rows", Phase.BACKWARD_WEIGHT, UPDATE_PASSES * rows + sums),
-        ("load_samples", Phase.DATA, numbers * samples),
+    numbers = ROW_BYTES * model.num_dense_features + INDEX_BYTES * model.lookups
+    updated = UPDATE_PASSES[model.row_optimizer] * rows + sums
+    for name, phase, moved, pattern in (
+        ("look_up", Phase.FORWARD, rows + sums, "lookup"),
+        ("update_rows", Phase.BACKWARD_WEIGHT, updated, "lookup"),
+        ("load_samples", Phase.DATA, numbers * samples, ""),
     ):
-        yield Op(name=name, kind=Kind.MEMORY, phase=phase, scope=Scope.EMBEDDING, bytes=moved)
+        yield Op(
+            name=name, kind=Kind.MEMORY, phase=phase, scope=Scope.EMBEDDING, bytes=moved, pattern=pattern
+        )

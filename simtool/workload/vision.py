@@ -109,6 +109,11 @@ class VisionTransformer(Family):
         """Classes."""
         return self.num_classes
 
+    @property
+    def input_bytes_per_token(self) -> float:
+        """Pixels of an image, a byte each."""
+        return float(self.num_channels * self.image_size**2)
+
     def model_flop_per_token(self, seq_len: Number) -> Number:
         """Work of one image, forward and backward [FLOP]."""
         stack, n = trunk(self), self.num_tokens

@@ -23,6 +23,9 @@ def test_the_error_of_a_profile_is_the_one_of_the_validation_page(name: str) -> 
     if accuracy is None:
         assert name not in PRINTED
         return
+    if "--check" in accuracy.median_error.source:  # another table; the check's own test compares
+        assert name not in PRINTED
+        return
     shown = (
         str(accuracy.num_rows),
         str(accuracy.num_families),

@@ -52,6 +52,8 @@ class Features:
     num_nodes: Floats
     host_s: Floats
     """Work that only the host does: an optimizer that was moved there."""
+    input_core_bytes: Floats
+    """What one core of the host prepares for one accelerator."""
     is_inferred: NDArray[np.bool_]
     """Whether recomputation was inferred from memory."""
     _model: _ModelNumbers
@@ -89,6 +91,7 @@ class Features:
             passes=passes,
             gradient_frac=cast("float", self.gradient_frac),
             num_nodes=self.num_nodes,
+            input_core_bytes=self.input_core_bytes,
         )
         total: Number = self.host_s * host_ratio
         for seconds in parts.values():
@@ -132,6 +135,7 @@ def features_of(cases: Sequence[Case]) -> Features:
         ),
         num_nodes=column(lambda case: case.num_devices / case.machine.accelerators_per_node),
         host_s=column(_host_optimizer_s),
+        input_core_bytes=np.array([float(one.input_core_bytes) for one in inputs]),
         is_inferred=np.array(["R-fit" in case.rules for case in cases]),
         _model=_ModelNumbers(
             column(lambda case: case.model.num_layers),
@@ -153,6 +157,8 @@ def _neutral_inputs(case: Case) -> StepInputs:
         grouped_ratio=1.0,
         convolution_ratio=1.0,
         low_precision_ratio={},
+        irregular_ratio={},
+        stack_ratio=1.0,
     )
     return step_inputs(case.job, case.layouts, replace(machine, device=device), case.method)
 
