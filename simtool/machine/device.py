@@ -51,6 +51,10 @@ class Device:
     """Time of products in a format over the curve at its rate, by format: 8 and 4 bits, tf32, fp32."""
     irregular_ratio: Mapping[str, float] = field(default_factory=dict)
     """Time of memory-bound work that does not stream over the same bytes that do, by pattern."""
+    is_measured_build: bool = False
+    """Whether kernels are of the library build that the curves' corrections were measured on. The fine structure over
+    sizes belongs to a build and does not carry: on kernels of other stacks and on training steps the coefficients
+    alone are closer (`simtool validate --check kernels`)."""
     stack_ratio: float = 1.0
     """Time of all work under the framework on this architecture over the curves."""
 
@@ -103,7 +107,7 @@ class Device:
                 curve=efficiency.attention,
                 num_keys=_keys(op, 0.5),
                 backward=backward,
-                correction=correction_of(efficiency.attention.correction),
+                correction=correction_of(efficiency.attention.correction) if self.is_measured_build else None,
             )
             return {COMPUTE: self.attention_ratio * seconds}
         if op.kind is Kind.UNFUSED_ATTENTION:
@@ -127,6 +131,7 @@ class Device:
         efficiency = self.accelerator.efficiency
         # tables hold products of two-byte elements; a convolution walks its input in other steps
         alike = op.kind is not Kind.CONVOLUTION and BYTES_PER_ELEMENT[op.dtype] == MEASURED_BYTES
+        alike = alike and self.is_measured_build
         seconds = gemm_time_s(
             op.m,
             op.n,

@@ -44,7 +44,9 @@ class Roofline:
 
     @cached_property
     def _device(self) -> Device:
-        return Device(accelerator=self.accelerator, attention_ratio=1.0, memory_ratio=1.0)
+        return Device(
+            accelerator=self.accelerator, attention_ratio=1.0, memory_ratio=1.0, is_measured_build=True
+        )
 
     def rate_of(self, dtype: str) -> str | None:
         """The rate that products in a format run at; tf32 is full precision where there is no such rate.
