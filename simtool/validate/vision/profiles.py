@@ -57,7 +57,7 @@ def _lines(
     one = cases[0]
     by_architecture = {case.architecture: case for case in cases}
     by_family = np.array([np.mean(errors[families == name]) for name in sorted(set(families))])
-    yield f"# Fitted to {len(cases)} published rows by simtool.validate.vision.profiles: do not edit, fit again."
+    yield f"# Fitted to {len(cases)} published rows by simtool.validate.vision: do not edit, fit again."
     yield "schema: simtool/software/1"
     yield f"extends: {BASE}.yaml"
     yield f"name: {stack}"
