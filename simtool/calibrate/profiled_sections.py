@@ -58,8 +58,9 @@ def efficiency_section(
             comments["efficiency", name, "residual_p50"] = f"held-out {by} that take the time of their class"
             if name != "memory":
                 comments["efficiency", name, "residual_all_p50"] = f"held-out {by} of every size"
-    section["training_ratio"] = data["training_ratio"]
+    section |= {name: value for name, value in data.items() if name not in section}
     if classes["gemm"].is_taken:
+        section |= dict.fromkeys(("grouped_gemm", "convolution"), "transferred")
         where = "training steps" if trained else "forward passes"
         section["training_ratio"] = sourced_number(
             "training_ratio", 1.0, "calibrated", f"the products that were fitted ran in {where}, {source}",

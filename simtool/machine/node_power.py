@@ -39,7 +39,7 @@ def work_frac(time_ratio: Number, work_ratio: Number, num_nodes: Number) -> Numb
             more to reach the same quality.
         num_nodes: servers of the larger job.
 
-    >>> work_frac(5.3, 1.0, 8)     # eight servers, 5.3 times as fast
+    >>> float(work_frac(5.3, 1.0, 8))     # eight servers, 5.3 times as fast
     0.6625
     """
     return np.minimum(time_ratio * work_ratio / np.asarray(num_nodes), 1.0)

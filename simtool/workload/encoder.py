@@ -25,7 +25,13 @@ from simtool.workload.graphs import step_graph
 from simtool.workload.model import KeptBytes
 from simtool.workload.optimizers import adam
 from simtool.workload.precision import Precision
-from simtool.workload.transformer import Transformer, attention_half, load_tokens, mlp_half
+from simtool.workload.transformer import (
+    TABLE_GRADIENT_PASSES,
+    Transformer,
+    attention_half,
+    load_tokens,
+    mlp_half,
+)
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 ShareOrNone = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -273,6 +279,7 @@ def encoder_step_graph(
         Scope.EMBEDDING, formats, tokens * (1.0 + (model.target_frac if model.has_decoder else 0.0))
     )
     embedding.elementwise("embedding", 2.0 * h, Shard.SEQUENCE)
+    embedding.accumulate(TABLE_GRADIENT_PASSES * model.vocab_size * h)
     if model.embedding_norm:
         embedding.elementwise("embedding_norm", NORM_ELEMENTS_PER_HIDDEN * h, Shard.SEQUENCE)
     if gradient_sum == "separate":
