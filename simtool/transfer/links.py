@@ -36,7 +36,7 @@ class Links:
     def collective_s(self, op: TracedOp) -> float | None:
         """Time of a collective over neighbouring ranks [s]; None where trace or profiles do not tell."""
         kind = _SENDS.get(op.variant, op.variant)
-        if kind not in KINDS or not op.size_bytes or not op.group_size:
+        if kind not in KINDS or not op.size_bytes or not op.group_size or op.group_size < 2:
             return None
         fabric = self._fabric(ceil(op.group_size / self._near))
         if fabric is None:

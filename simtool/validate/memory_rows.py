@@ -111,7 +111,7 @@ def _predict(filled: Filled, library: ProfileLibrary) -> MemoryPrediction | Skip
         return Skipped(row["id"], "shape, accelerators, sequence or memory not stated")
     software = software_of(filled, accelerator_of(row) or row["accelerator"].lower())
     stack = _stack(filled, software)
-    model = _sized(filled, _gated(filled, model))
+    model = _sized(filled, model)
     layouts = _layouts(filled, model, software, num_devices)
     if isinstance(layouts, str):
         return Skipped(row["id"], layouts)
@@ -191,28 +191,6 @@ def _torch_release(filled: Filled) -> tuple[int, int]:
     """PyTorch's release where the row states it, (0, 0) where not."""
     found = re.search(r"torch (\d+)\.(\d+)", filled.text("notes") + " " + filled.text("framework"))
     return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-LLAMA = {
-    "mlp": "swiglu",
-    "norm": "rmsnorm",
-    "positions": "rotary",
-    "qkv_bias": False,
-    "output_bias": False,
-    "mlp_bias": False,
-}
-
-
-def _gated(filled: Filled, model: Expressed) -> Expressed:
-    """R-llama: what is called a Llama has a gated MLP without biases, whatever its width."""
-    if (
-        not isinstance(model, Transformer)
-        or model.mlp == "swiglu"
-        or "llama" not in filled.text("model").lower()
-    ):
-        return model
-    filled.rules.append("R-llama")
-    return model.model_copy(update=LLAMA)
 
 
 def _sized(filled: Filled, model: Expressed) -> Expressed:

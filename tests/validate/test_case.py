@@ -104,7 +104,7 @@ def test_a_blank_field_is_filled_by_a_rule_that_leaves_its_id(changes, rule):
 
 def test_a_model_known_by_its_work_is_not_taken_for_its_name():
     """A name may count idle experts; the work of a token does not."""
-    changes = {"layers": "", "hidden": "", "model": "gemma4-26b", "tokens_per_s_per_accel": "1e4"}
+    changes = {"layers": "", "hidden": "", "tp": "1", "model": "gemma4-26b", "tokens_per_s_per_accel": "1e4"}
     case = expressed(tflops_per_accel="240", step_time_s="", **changes)  # 24 GFLOP a token: 4 G weights
     assert case.model.num_parameters == pytest.approx(4e9, rel=0.3)
     assert "R-work" in case.rules
@@ -127,7 +127,7 @@ def test_a_preset_fills_what_the_columns_do_not_say():
         ({"model": "unknown", "layers": "", "hidden": ""}, "not stated"),
         ({"tp": "7"}, "divide"),
         ({"tp": "3", "n_accel": "96"}, "32 heads"),
-        ({"pp": "64"}, "more pipeline stages"),
+        ({"pp": "64", "tp": "1"}, "more pipeline stages"),
         ({"task": "video-diffusion"}, "diffusion"),
         ({"n_accel": "7.5"}, "whole number"),
         ({"seq_len": "-4"}, "-4"),
