@@ -185,6 +185,7 @@ def test_ctrl_c_stops_all_processes_after_the_same_step_and_the_command_goes_on(
     deadline_s = time.monotonic() + 120.0
     while not list(folder.glob("trace/steps*")) and time.monotonic() < deadline_s:
         time.sleep(0.1)
+    time.sleep(1.5)  # both ranks train; one that has not begun yet has nothing to save
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: launcher and both ranks
     told, _ = running.communicate(timeout=120)
     steps = [re.findall(r"\d+", path.stem)[-1] for path in folder.glob("checkpoint-*-of-2-step-*.pt")]
