@@ -41,7 +41,13 @@ def test_numbers_are_counted_by_kind_with_their_spreads() -> None:
     assert found.is_fitted_here
     assert not standing(software, LIBRARY.get("accelerator", "tpu-v4")).is_fitted_here
     written = load_document(LIBRARY.path("software", "megatron-core")).data
-    tables = {"product_ratio": 1, "attention_ratio": 1, "low_precision_ratio": 3, "accuracy": 0, "release_ratio": 0}
+    tables = {
+        "product_ratio": 1,
+        "attention_ratio": 1,
+        "low_precision_ratio": 3,
+        "accuracy": 0,
+        "release_ratio": 0,
+    }
     expected = sum(tables.get(name, numbers_in(value)) for name, value in written.items())
     assert sum(found.num_by_kind.values()) == expected
     assert found.spread_low is not None
