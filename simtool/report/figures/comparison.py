@@ -133,17 +133,13 @@ def _lollipops(
 
 
 def _limits(axes: Axes, numbers: Table) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     ratios = 100 * numbers.numbers("ratio_to_first")
     finite = ratios[np.isfinite(ratios)]
     low, high = float(finite.min(initial=100)), float(finite.max(initial=100))
     if low > 0 and high / low > LOG_RATIO:
         axes.set_xscale("log")
         axes.set_xlim(low / 2.2, high * 2.2)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(style.plain_number)
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        style.log_ticks(axes.xaxis, style.plain_number)
         return
     span = max(high - low, 1.0)
     room = 0.16 * span
