@@ -99,7 +99,8 @@ def draw(numbers: Table, *, source: str, title: str = "") -> Figure:
         axes.axhline(0.5, color=style.LIGHT_GREY, linewidth=0.5, linestyle=(0, (4, 3)))
     if len(others) > 1:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    style.headline(drawing, title or (_survival(numbers) if is_method else f"Runs relative to {runs[0]}"))
+    whose = others[0] if len(others) == 1 else "Runs"
+    style.headline(drawing, title or (_survival(numbers) if is_method else f"{whose} relative to {runs[0]}"))
     style.footer(drawing, source)
     return drawing
 
