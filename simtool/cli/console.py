@@ -95,6 +95,10 @@ def say_json(content: Mapping[str, Any] | Sequence[Any]) -> None:
     sys.stdout.write(text + "\n")
 
 
+WIDEST = 1000
+"""What no table is wider than."""
+
+
 def table(headings: Sequence[str], right: Sequence[str] = (), fold: Sequence[str] = ()) -> Table:
     """A table without boxes.
 
@@ -126,7 +130,12 @@ def show(shown: Table, *, below: bool = True) -> None:
     from rich.measure import Measurement
 
     console = stdout()
-    console.width = max(console.width, Measurement.get(console, console.options, shown).minimum)
+    wide = console.options.update_width(WIDEST)
+    for column in shown.columns:
+        if column.no_wrap:  # what rich takes for its minimum is the longest word
+            cells = [column.header, *column.cells]
+            column.min_width = max(Measurement.get(console, wide, cell).maximum for cell in cells)
+    console.width = max(console.width, Measurement.get(console, wide, shown).minimum)
     with console.capture() as captured:
         console.print(shown)
     text = "\n".join(row.rstrip() for row in captured.get().splitlines())

@@ -39,7 +39,7 @@ def validate(
         typer.Option(
             "--table",
             metavar="FILE",
-            help="Published results as CSV, plain or gzipped; the shipped one if not given.",
+            help="Results as CSV, plain or gzipped: docs/how-to/score-your-own-runs.md; else the shipped ones.",
         ),
     ] = None,
     out: Annotated[
@@ -121,7 +121,7 @@ def validate(
     if as_json:
         console.say_json(_as_json(result))
         return
-    _show(result, by)
+    _show(result, by, is_own=table is not None)
     for path in [*([] if out is None else [out]), *([] if plot is None else written)]:
         console.line(str(path))
 
@@ -156,11 +156,12 @@ def _check(name: str, reference: Path | None, library: ProfileLibrary, as_json: 
         console.say(note)
 
 
-def _show(found: Validation, by: str) -> None:
+def _show(found: Validation, by: str, *, is_own: bool) -> None:
     scored = found.scored
     console.say(
-        f"{len(found.predictions)} published rows predicted from their configuration, {found.coverage_frac:.0%} of the "
-        f"table; {len(scored)} rows of {len({one.family for one in scored})} families are scored"
+        f"{len(found.predictions)} {'' if is_own else 'published '}rows predicted from their configuration, "
+        f"{found.coverage_frac:.0%} of the table; {len(scored)} rows of {len({one.family for one in scored})} families "
+        "are scored"
     )
     shown = console.table([by, "n", "fam", *ERRORS], right=["n", "fam", *ERRORS], fold=[by])
     for score in found.scores:
@@ -170,12 +171,22 @@ def _show(found: Validation, by: str) -> None:
         reasons = Counter(skipped.reason for skipped in found.skipped)
         left = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(6))
         console.say(f"Not expressed: {left}.")
+    if unknown := sum("R-eager" in one.rules for one in found.predictions):
+        console.say(
+            f"Framework not known of {unknown} {'row' if unknown == 1 else 'rows'}: predicted as hf-eager; write a "
+            "name of 'simtool list software'."
+        )
     console.say(
         "median, p90: |log(predicted/measured)| as a percentage, averaged inside a family first; rows: median over "
-        "rows; bias above 0: predicted too slow; rank: median rank correlation inside sweeps. No row is predicted with "
-        "constants that saw its family: they are fitted five times, each time without a fifth of the families. base, "
-        "and the p90 beside it: one constant MFU per accelerator and precision, fitted on the same rows. Rows of low "
-        "quality, recalled ones and accelerator-hours of whole runs are predicted and not scored."
+        "rows; bias above 0: predicted too slow; rank: median rank correlation inside sweeps. "
+        + (
+            "Rows are predicted with constants fitted to the shipped table, those of it without their family. "
+            if is_own
+            else "No row is predicted with constants that saw its family: they are fitted five times, each time "
+            "without a fifth of the families. "
+        )
+        + "base, and the p90 beside it: one constant MFU per accelerator and precision, fitted on the same rows. "
+        "Rows of low quality, recalled ones and accelerator-hours of whole runs are predicted and not scored."
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +16,7 @@ from simtool import units
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -202,6 +203,17 @@ def percent(fraction: float) -> str:
     if 0 < abs(fraction) < 0.0005:
         return "<0.1 %"
     return f"{100 * fraction:.1f} %" if abs(fraction) < 0.0995 else f"{100 * fraction:.0f} %"
+
+
+def log_ticks(axis: Axis, formatter: Callable[[float, float | None], str], few: float = 2.5) -> None:
+    """Ticks of a logarithmic axis that has its limits: at 1, 2 and 5 up to ``few`` decades, at 1 alone above."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    decades = math.log10(max(high, 1e-300) / max(low, 1e-300))
+    axis.set_major_locator(LogLocator(subs=(1.0,) if decades > few else (1.0, 2.0, 5.0)))
+    axis.set_major_formatter(formatter)
+    axis.set_minor_formatter(NullFormatter())
 
 
 def plain_number(value: float, _position: float | None = None) -> str:

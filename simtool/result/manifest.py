@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
+from pathlib import PurePath
 from typing import Any
 
 from simtool import __version__
@@ -83,7 +84,7 @@ def set_up(result: Result) -> dict[str, Any]:
     scenario = result.scenario
     model = scenario.workload.model
     return {
-        "model": model if isinstance(model, str) else str(model.get("name", "a model of its own")),
+        "model": _shown(model) if isinstance(model, str) else str(model.get("name", "a model of its own")),
         "tokens": scenario.workload.tokens.value,
         "seq_len": scenario.workload.seq_len,
         "global_batch": int(result.global_batch),
@@ -98,6 +99,16 @@ def set_up(result: Result) -> dict[str, Any]:
         "economics": scenario.economics.mode,
         "money": scenario.economics.money.model_dump(mode="json"),
     }
+
+
+def _shown(model: str) -> str:
+    """A preset or a path as written; of an absolute path the end, with the folder of a config.json, which names it.
+
+    >>> _shown("llama3.1-8b"), _shown("/data/mine.workload.yaml"), _shown("/models/llama/config.json")
+    ('llama3.1-8b', 'mine.workload.yaml', 'llama/config.json')
+    """
+    path = PurePath(model)
+    return "/".join(path.parts[-2 if path.suffix == ".json" else -1 :]) if path.is_absolute() else model
 
 
 def memory(result: Result) -> dict[str, float]:

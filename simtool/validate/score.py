@@ -116,10 +116,8 @@ BY: dict[str, Callable[[Prediction], str]] = {
     "accelerator": lambda one: one.accelerator,
     "framework": lambda one: one.software,
     "precision": lambda one: one.precision,
-    "source": lambda one: one.source,
-    "scale": lambda one: (
-        f"{10 ** int(np.log10(one.num_devices)):,} to {10 ** int(np.log10(one.num_devices) + 1) - 1:,}"
-    ),
+    "source": lambda one: one.source or "not stated",
+    "scale": lambda one: _decade(one.num_devices),
     "family": lambda one: one.family,
 }
 """What scores can be grouped by."""
@@ -133,7 +131,8 @@ def _decade(number: float) -> str:
 def _groups(scored: Sequence[Prediction], by: str | None) -> dict[str, list[Prediction]]:
     groups = {name: [one for one in scored if belongs(one)] for name, belongs in GROUPS.items()}
     key = BY[by or "framework"]
-    for name in sorted({key(one) for one in scored}):
+    names = {key(one) for one in scored}
+    for name in sorted(names, key=lambda one: (len(one) if by == "scale" else 0, one)):
         groups[name] = [one for one in scored if key(one) == name]
     return groups
 

@@ -72,6 +72,9 @@ SOFTWARE = (
 
 JAX = ("MaxText", "JAX", "Levanter", "Pax", "T5X")
 
+PROFILES = frozenset({profile for _, profile in SOFTWARE} | {"maxtext-tpu", "jax-gpu"})
+"""What is a profile's own name, and means that profile."""
+
 MEGATRON_LIKE = ("megatron-bridge", "megatron-core", "nanotron")
 """Stacks that split activations along the sequence wherever tp is above 1."""
 
@@ -86,7 +89,7 @@ def accelerator_of(row: Row) -> str | None:
 
 
 def software_of(filled: Filled, accelerator: str) -> str:
-    """Profile of the framework.
+    """Profile of the framework: by its name as sources write it, or the name of a profile itself.
 
     R-stack: an unnamed framework counts as megatron-core, on TPUs as maxtext-tpu. R-jax: JAX frameworks are
     the TPU profile on TPUs and the JAX profile on GPUs. R-lm: Megatron-LM on Hopper and later is megatron-core.
@@ -94,6 +97,8 @@ def software_of(filled: Filled, accelerator: str) -> str:
     """
     written = filled.text("framework")
     on_tpu = accelerator.startswith("tpu")
+    if written in PROFILES:
+        return written
     if written.startswith(JAX):
         filled.rules.append("R-jax")
         return "maxtext-tpu" if on_tpu else "jax-gpu"

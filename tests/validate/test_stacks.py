@@ -8,6 +8,7 @@ from simtool.profiles.find import default_library
 from simtool.validate.stacks import (
     ACCELERATORS,
     NETWORKS,
+    PROFILES,
     SOFTWARE,
     accelerator_of,
     attention_class_of,
@@ -77,6 +78,11 @@ def test_software_follows_the_framework_and_says_when_it_guessed():
     assert software_of(Filled({"framework": "MaxText"}), "tpu-v5p") == "maxtext-tpu"
     assert software_of(Filled({"framework": "MaxText"}), "h100-sxm") == "jax-gpu"
     assert software_of(Filled({"framework": "Megatron-LM"}), "a100-sxm-80") == "megatron-lm"
+    for profile in default_library().names("software"):
+        if profile in PROFILES:
+            filled = Filled({"framework": profile})
+            assert (software_of(filled, "h100-sxm"), filled.rules) == (profile, [])
+    assert set(default_library().names("software")) >= PROFILES
     for framework, accelerator, rule in (
         ("", "h100-sxm", "R-stack"),
         ("Megatron-LM", "h100-sxm", "R-lm"),

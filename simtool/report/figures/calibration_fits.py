@@ -110,7 +110,7 @@ def _equality(axes: Axes, own: Table) -> None:
     axes.set_ylim(*ends)
     axes.set_aspect("equal")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(_seconds)
+        style.log_ticks(axis, _seconds, few=1.5)
 
 
 def _seconds(value: float, _position: float | None = None) -> str:

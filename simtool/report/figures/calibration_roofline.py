@@ -86,7 +86,7 @@ def _roof(axes: Axes, numbers: Table, counted: list[str], bandwidth_bytes_per_s:
     top = max(peak for _, peak in peaks) * 2.2
     axes.set_ylim(float(np.nanmin(rates)) / 2.0 / TERA, top / TERA)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(style.plain_number)
+        style.log_ticks(axis, style.plain_number)
     axes.set_xlabel("operations per byte of operands and results (FLOP/byte)")
     axes.set_ylabel("rate (TFLOP/s)")
     legend = axes.legend(loc="lower right")
@@ -119,8 +119,8 @@ def _bandwidths(axes: Axes, every: Table, bandwidth_bytes_per_s: float) -> None:
     )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.xaxis.set_major_formatter(_bytes)
-    axes.yaxis.set_major_formatter(style.plain_number)
+    style.log_ticks(axes.xaxis, _bytes, few=1.5)
+    style.log_ticks(axes.yaxis, style.plain_number)
     axes.set_xlabel("bytes of operands and results of one call")
     axes.set_ylabel("bandwidth (GB/s)")
 

@@ -99,7 +99,8 @@ def draw(numbers: Table, *, source: str, title: str = "") -> Figure:
         axes.axhline(0.5, color=style.LIGHT_GREY, linewidth=0.5, linestyle=(0, (4, 3)))
     if len(others) > 1:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    style.headline(drawing, title or (_survival(numbers) if is_method else f"Runs relative to {runs[0]}"))
+    whose = others[0] if len(others) == 1 else "Runs"
+    style.headline(drawing, title or (_survival(numbers) if is_method else f"{whose} relative to {runs[0]}"))
     style.footer(drawing, source)
     return drawing
 
@@ -133,17 +134,13 @@ def _lollipops(
 
 
 def _limits(axes: Axes, numbers: Table) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     ratios = 100 * numbers.numbers("ratio_to_first")
     finite = ratios[np.isfinite(ratios)]
     low, high = float(finite.min(initial=100)), float(finite.max(initial=100))
     if low > 0 and high / low > LOG_RATIO:
         axes.set_xscale("log")
         axes.set_xlim(low / 2.2, high * 2.2)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(style.plain_number)
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        style.log_ticks(axes.xaxis, style.plain_number)
         return
     span = max(high - low, 1.0)
     room = 0.16 * span

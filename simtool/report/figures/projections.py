@@ -203,8 +203,6 @@ def _scenario(numbers: Table) -> Table:
 
 def _log_axis(place: Axes, words: str) -> None:
     """Logarithmic along the horizontal, and up the side where the values span most of a decade."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     place.set_xscale("log")
     low, high = place.dataLim.intervaly
     if low > 0 and high / low > LINEAR_RATIO:
@@ -214,11 +212,7 @@ def _log_axis(place: Axes, words: str) -> None:
         place.set_ylim(0, 1.08 * high)
         axes = [place.xaxis]
     for axis in axes:
-        low, high = axis.get_view_interval()
-        decades = np.log10(max(high, 1e-300) / max(low, 1e-300))
-        axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)))
-        axis.set_major_formatter(style.plain_number)
-        axis.set_minor_formatter(NullFormatter())
+        style.log_ticks(axis, style.plain_number)
     place.set_xlabel(words)
     place.grid(visible=True, which="major")
 
