@@ -190,6 +190,34 @@ def test_tables_that_cannot_be_read(tmp_path):
     cut.write_bytes(gzip.compress(b"id,family\n" * 1000)[:30])
     with pytest.raises(InputError, match="cannot be read"):
         read_rows(cut)
+    damaged = bytearray(gzip.compress(SHIPPED.read_bytes()))
+    damaged[100:108] = b"\xff" * 8
+    cut.write_bytes(damaged)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_rows(cut)
+
+
+def test_a_table_of_which_nothing_can_be_predicted_says_why(tmp_path, run_cli):
+    table = tmp_path / "table.csv"
+    table.write_text("id,accelerator,n_accel\na,H100-SXM-80GB,8\nb,TPU v99,8\n")
+    code, captured = run_cli("validate", "--table", str(table))
+    assert code == 2
+    assert "1 shape of the model not stated, 1 no profile of TPU v99" in captured.err
+
+
+@pytest.mark.parametrize("value", ["1e308", "1e-300"])
+def test_a_slip_in_one_measurement_leaves_the_scores_of_the_others(tmp_path, value, run_cli):
+    rows = read_rows(SHIPPED)[:12]
+    rows[0]["tokens_per_s_per_accel"] = value
+    table = tmp_path / "table.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    code, captured = run_cli("validate", "--table", str(table))
+    assert code == 0
+    assert "nan" not in captured.out
+    assert "11 rows" in captured.out.replace("\n", " ")
 
 
 def test_predictions_of_profiles_and_of_the_fit_agree(cases):
