@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import gzip
+import json
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from simtool.validate.case import Case, express
 from simtool.validate.fit.constants import CONSTANTS, release
 from simtool.validate.fit.cross import fit_table, is_evidence, left_out
 from simtool.validate.fit.stored import NUM_FOLDS, fold_of, load, save
+from simtool.validate.fit.stored import SHIPPED as CONSTANTS_FILE
 from simtool.validate.predict import predict_cases
 from simtool.validate.score import SHIPPED, constant_mfu, score, validate_table
 from simtool.validate.stacks import release_of
@@ -120,6 +122,30 @@ def test_stored_constants_come_back(tmp_path):
     assert np.array_equal(again.whole.values, load().whole.values)
     save(again, tmp_path / "again.json")
     assert path.read_bytes() == (tmp_path / "again.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("folds",), [], "0 folds"),
+        (("whole", "launch_floor_s/shared"), 3, "no attribute"),
+        (("whole", "launch_floor_s/shared", "(all)"), [float("nan"), 1.0], "not finite"),
+        (("whole", "no_such_constant/shared"), {"(all)": [0.0, 1.0]}, "no_such_constant"),
+        (("seen",), {"low": 1.0, "high": -1.0}, "from low to high"),
+        (("seen",), {"low": "a", "high": 1.0}, "cannot be read"),
+    ],
+)
+def test_constants_edited_by_hand_are_refused(tmp_path, place, value, words):
+    written = json.loads(CONSTANTS_FILE.read_text())
+    *way, last = place
+    inner = written
+    for step in way:
+        inner = inner[step]
+    inner[last] = value
+    path = tmp_path / "stacks.json"
+    path.write_text(json.dumps(written))
+    with pytest.raises(InputError, match=words):
+        load(path)
 
 
 def test_too_few_rows_are_not_fitted_to(cases):

@@ -102,7 +102,7 @@ def load(path: Path = SHIPPED) -> Stored:
     """
     try:
         written = json.loads(path.read_text("utf-8"))
-        return Stored(
+        stored = Stored(
             whole=_fitted(written["whole"]),
             folds=tuple(_fitted(one) for one in written["folds"]),
             rows=frozenset(written["rows"]),
@@ -110,11 +110,24 @@ def load(path: Path = SHIPPED) -> Stored:
             unseen=Interval(**written["unseen"]),
             source=written["source"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        _refuse_odd(stored)
+        return stored
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         found = f"cannot be read: {error}"
         raise InputError(
             Problem(str(path), "", found, "", "fit again: python -m simtool.validate.fit")
         ) from None
+
+
+def _refuse_odd(stored: Stored) -> None:
+    if len(stored.folds) != NUM_FOLDS:
+        raise ValueError(f"{len(stored.folds)} folds, not {NUM_FOLDS}")
+    for fitted in (stored.whole, *stored.folds):
+        if not (np.isfinite(fitted.values).all() and np.isfinite(fitted.covariance).all()):
+            raise ValueError("a value or spread is not finite")
+    for one in (stored.seen, stored.unseen):
+        if not -np.inf < one.low < one.high < np.inf:
+            raise ValueError("an interval is not from low to high")
 
 
 def save(stored: Stored, path: Path) -> None:
@@ -148,7 +161,7 @@ def _fitted(written: Mapping[str, Mapping[str, Sequence[Any]]]) -> Fitted:
     unknowns, values, spreads = [], [], []
     for key, groups in written.items():
         name, _, level = key.partition("/")
-        index = next(place for place, one in enumerate(CONSTANTS) if one.name == name)
+        index = [one.name for one in CONSTANTS].index(name)
         names = [one.label.__name__ for one in CONSTANTS[index].levels]
         place = -1 if level == "shared" else names.index(level)
         for group, (value, spread) in groups.items():
