@@ -125,6 +125,7 @@ class _Writer:
     lines: list[str] = field(default_factory=list)
 
     def line(self, key: str, found: tuple[float, float], unit: str = "", indent: str = "") -> None:
+        """One number with its spread and where it comes from."""
         value, spread = found
         numbers = f"value: {value:.4g}{unit}, kind: calibrated"
         self.lines.append(f"{indent}{key}: {{{numbers}, source: {self.source}, spread: {spread:.2g}}}\n")
