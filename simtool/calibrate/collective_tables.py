@@ -6,6 +6,9 @@ import csv
 import gzip
 import json
 import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, cast
@@ -135,12 +138,17 @@ def _timings(rows: list[tuple[str, str, float, float, float]], per_domain: float
     )
 
 
-def _opened(path: Path) -> TextIO:
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """The file; what goes wrong while it is open is its damage."""
     try:
         if path.suffix == ".gz":
-            return cast("TextIO", gzip.open(path, "rt", encoding="utf-8", newline=""))
-        return path.open(encoding="utf-8", newline="")
-    except OSError as error:
+            with cast("TextIO", gzip.open(path, "rt", encoding="utf-8", newline="")) as file:
+                yield file
+        else:
+            with path.open(encoding="utf-8", newline="") as file:
+                yield file
+    except (OSError, EOFError, ValueError, IndexError, KeyError, csv.Error, zlib.error) as error:
         raise InputError(
             Problem(str(path), "", f"cannot be read: {error}", "", "give the reference folder")
         ) from None

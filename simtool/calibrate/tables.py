@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,7 @@ def read_columns(path: Path, names: Sequence[str]) -> dict[str, FloatArray]:
             values = np.array([[float(row[place]) for place in places] for row in rows]).reshape(
                 -1, len(names)
             )
-    except (OSError, EOFError, UnicodeDecodeError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError, IndexError, csv.Error, zlib.error) as error:
         raise _problem(path, f"cannot be read as numbers: {error}", "") from None
     sound = np.all(np.isfinite(values) & (values > 0), axis=1)
     if not sound.any():
@@ -165,7 +166,7 @@ def read_words(path: Path, name: str) -> list[str]:
             rows = csv.reader(file)
             place = next(rows, []).index(name)
             return [row[place] for row in rows]
-    except (OSError, EOFError, UnicodeDecodeError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError, IndexError, csv.Error, zlib.error) as error:
         raise _problem(path, f"column {name!r} cannot be read: {error}", "") from None
 
 

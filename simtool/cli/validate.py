@@ -111,6 +111,8 @@ def validate(
         raise InputError(
             Problem("", "--by", f"found {by!r}", f"allowed: {', '.join(BY)}", did_you_mean(by, BY))
         )
+    if out is not None and table is not None and _is_same(out, table):
+        raise OutputError(str(out), "is the table that is read", "name another file with --predictions")
     result = validate_table(inputs.library(profiles), table or SHIPPED, by)
     if out is not None:
         _write(result, out)
@@ -254,6 +256,13 @@ def _as_json(found: Validation) -> dict[str, Any]:
         "scores": [{name: getattr(score, name) for name in score.__slots__} for score in found.scores],
         "predictions": _rows(found),
     }
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _write(found: Validation, out: Path) -> None:

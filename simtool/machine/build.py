@@ -131,6 +131,7 @@ def build_machine(
         power_limit_w=limit_w,
         power_cap_w=cap_w,
         release_ratio=_release_ratio(software, release, locate),
+        release_expert_ratio=float(software.release_expert_ratio.get(release or "", 1.0)),
         notes=tuple(notes),
     )
 

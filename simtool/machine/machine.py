@@ -45,6 +45,8 @@ class Machine:
     power_cap_w: float | None
     release_ratio: float = 1.0
     """Step time of the software's release over that of its releases together."""
+    release_expert_ratio: float = 1.0
+    """What is more of it for models with experts."""
     notes: tuple[str, ...] = ()
 
     @property

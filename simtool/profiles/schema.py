@@ -338,6 +338,8 @@ class Software(Profile):
     """Time of attention that writes its score matrix, over the count; 1 if not given."""
     release_ratio: dict[str, Ratio] = Field(default_factory=dict)
     """Step time of a release over that of the releases together; 1 for one that is not listed."""
+    release_expert_ratio: dict[str, Ratio] = Field(default_factory=dict)
+    """What is more of it for models with experts, which move most between releases."""
     recipe_ratio: dict[str, Ratio] = Field(default_factory=dict)
     """Step time of a model over what its operations take, by preset, where the framework has a recipe of its own for
     it (graphs, fusions, overlap); 1 for one that is not listed."""

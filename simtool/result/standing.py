@@ -14,7 +14,7 @@ from simtool.workload.precision import LOW_PRECISIONS, Precision
 
 OF_EXPERTS = ("ep_exposed", "ep_exposed_across", "launch_floor_expert_ratio", "expert_load", "grouped_ratio")
 
-NAMED_RUNS = ("release_ratio", "recipe_ratio")
+NAMED_RUNS = ("release_ratio", "release_expert_ratio", "recipe_ratio")
 """Tables whose entries count in runs that name them."""
 
 

@@ -128,7 +128,10 @@ def estimate_step(
         num_nodes=layouts.num_devices / machine.accelerators_per_node,
         input_core_bytes=inputs.input_core_bytes,
     )
-    pace = machine.release_ratio * or_one(machine.software.recipe_ratio.get(job.preset))
+    release = machine.release_ratio * (
+        machine.release_expert_ratio if job.model.expert_layer_frac > 0.0 else 1.0
+    )
+    pace = release * or_one(machine.software.recipe_ratio.get(job.preset))
     seconds = {part: pace * value for part, value in seconds.items()}
     tokens = layouts.global_batch * job.seq_len
     model_flop = tokens * job.model.model_flop_per_token(job.seq_len)

@@ -32,6 +32,8 @@ _KINDS = {
     **dict.fromkeys(DEVICE_WORK, 3),
 }  # fmt: skip
 STEP = "ProfilerStep#"
+LONGEST_US, LATEST_US = 1e13, 1e21
+"""No operation lasts months, and no clock counts further: such a number is no time."""
 MAX_TEXT = 4096
 """Characters of a name or of shapes that are kept."""
 _BARE = frozenset(
@@ -218,7 +220,7 @@ class EventColumns:
             _numbers(sizes),
             np.maximum(_integers([told.get("Group size") for told in arguments]), 0),
         ]  # fmt: skip
-        is_lost = np.isnan(begin) | np.isnan(duration)
+        is_lost = np.isnan(begin) | np.isnan(duration) | (duration > LONGEST_US) | (begin > LATEST_US)
         is_negative = ~is_lost & ((begin < 0) | (duration < 0))
         self.num_unreadable += int(is_lost.sum())
         self.num_negative += int(is_negative.sum())

@@ -15,6 +15,8 @@ from simtool.trace.source import Source, refuse
 
 _UNIT = re.compile(r"\s*[\[(]([^\])]*)[\])]\s*\Z")
 MAX_COLUMNS = 10_000
+MAX_HEADING_CHARACTERS = 1_000
+"""No heading is longer; brackets without end in one would take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Heading:
         >>> Heading.of("power.draw [W]")
         Heading(name='power.draw', unit='W')
         """
-        match = _UNIT.search(cell)
+        match = _UNIT.search(cell) if len(cell) <= MAX_HEADING_CHARACTERS else None
         if match is None:
             return cls(cell.strip().lower(), "")
         return cls(cell[: match.start()].strip().lower(), match[1].strip())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+from pydantic import ValidationError
 
 from simtool.config.scenario import Cluster
 from simtool.errors import InputError
@@ -103,8 +105,17 @@ def express(row: Row, library: ProfileLibrary) -> Case | Skipped:
         return Skipped(
             row["id"], f"cannot be expressed: {error.problems[0].found or error.problems[0].field}"
         )
+    except ValidationError as error:
+        first = error.errors()[0]
+        return Skipped(row["id"], f"cannot be expressed: {_said(first['loc'], first['msg'])}"[:160])
     except ValueError as error:
         return Skipped(row["id"], f"cannot be expressed: {str(error).splitlines()[0][:120]}")
+
+
+def _said(place: Sequence[int | str], message: str) -> str:
+    """What a model refuses of its fields, in a line."""
+    message = message.removeprefix("Value error, ").splitlines()[0]
+    return f"{place[0]}: {message}" if place else message
 
 
 def _express(filled: Filled, library: ProfileLibrary) -> Case | Skipped:
@@ -176,13 +187,13 @@ def _method(filled: Filled) -> MethodPhase | None:
 
 
 def _layouts(filled: Filled, job: Job, machine: Machine, software: str, num_devices: float) -> Layouts | str:
-    stated = filled.number("tp")
+    stated = filled.count("tp", default=0.0)
     if not stated and software in MEGATRON_LIKE:
         return _searched(filled, job, machine, num_devices)
     if not stated:
         filled.rules.append("R-sharded")
-    tp, cp = stated or 1.0, filled.number("cp", "R-cp", 1.0) or 1.0
-    pp, vpp = filled.number("pp", "R-pp", 1.0) or 1.0, filled.number("vpp", "R-vpp", 1.0) or 1.0
+    tp, cp = stated or 1.0, filled.count("cp", "R-cp")
+    pp, vpp = filled.count("pp", "R-pp"), filled.count("vpp", "R-vpp")
     dp = num_devices / (tp * pp * cp)
     if dp != int(dp):
         dp, cp = num_devices / (tp * pp), 1.0
@@ -197,12 +208,10 @@ def _layouts(filled: Filled, job: Job, machine: Machine, software: str, num_devi
     problem = next(iter(model.tensor_problems(int(tp))), None)
     if problem is not None:
         return f"cannot be expressed: {problem[0]}"
-    micro_batch = (
-        filled.number("micro_batch", "R-mbs", _default_micro_batch(filled, job, software, dp)) or 1.0
-    )
+    micro_batch = filled.count("micro_batch", "R-mbs", _default_micro_batch(filled, job, software, dp))
     batch = filled.number("global_batch", "R-batch", _default_batch(filled, job, dp, micro_batch, pp))
     count = max(1.0, round((batch or dp * micro_batch) / (dp * micro_batch)))
-    ep = filled.number("ep", "R-ep", _expert_ranks(job, tp * cp * dp)) or 1.0
+    ep = filled.count("ep", "R-ep", _expert_ranks(job, tp * cp * dp))
     if isinstance(model, Transformer) and model.num_experts == 1:
         ep = 1.0
     if (tp * cp * dp) % ep:

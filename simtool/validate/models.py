@@ -109,10 +109,11 @@ def _columns(filled: Filled) -> dict[str, Any] | None:
 
 
 def _of_size(filled: Filled, name: str) -> dict[str, Any] | None:
-    """R-size: 12 x layers x width^2 weights, width 128 x layers; R-work: as many as the stated work of a token needs.
+    """R-size: 12 x layers x width^2 weights, width 128 x layers, or near it where tp would not divide the heads.
 
-    The work is what the source counts per token (its FLOP/s over its tokens per second), a fact of the model and
-    not of the speed; it tells a model whose name counts idle experts too.
+    R-work: as many weights as the stated work of a token needs, which is what the source counts per token (its
+    FLOP/s over its tokens per second), a fact of the model and not of the speed; it tells a model whose name counts
+    idle experts too.
     """
     if filled.text("moe") == "True":
         return None
@@ -127,9 +128,12 @@ def _of_size(filled: Filled, name: str) -> dict[str, Any] | None:
     if not stated:
         return None
     filled.rules.append("R-size")
-    width = ASPECT * max(1, round((ASPECT * stated * GIGA / 12.0) ** (1.0 / 3.0) / ASPECT))
+    tp = int(filled.count("tp"))
+    unit = ASPECT * tp
+    width = unit * max(1, round((ASPECT * stated * GIGA / 12.0) ** (1.0 / 3.0) / unit))
+    layers = width // ASPECT if tp == 1 else round(stated * GIGA / (12.0 * width**2))
     return {
-        "num_layers": max(1, width // ASPECT),
+        "num_layers": max(1, layers),
         "hidden_size": width,
         "num_heads": max(1, width // 128),
         "ffn_hidden_size": 4 * width,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,10 @@ def validate_table(
         else:
             skipped.append(found)
     if not cases:
-        raise InputError(Problem(str(path), "", "found no row that can be predicted", "", "check the table"))
+        reasons = Counter(one.reason for one in skipped).most_common(3)
+        why = ", ".join(f"{count} {reason}" for reason, count in reasons)
+        nothing = f"found no row that can be predicted: {why}"
+        raise InputError(Problem(str(path), "", nothing, "", "check the table"))
     predictions = predict_cases(cases, stored or load(), [is_evidence(case) for case in cases], library)
     scored = [one for one in predictions if one.is_evidence]
     baseline = constant_mfu(scored)

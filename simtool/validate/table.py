@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import math
+import zlib
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +28,8 @@ KNOWN = (
     *("tokens_per_s_per_accel", "step_time_s", "tflops_per_accel", "mfu", "mem_gb"),
 )
 """Columns that are read where they are there; others are left alone."""
+LEAST, MOST = 1e-12, 1e18
+"""Of a number that is not 0: beyond, it is a slip, and would make sums over all rows infinite or empty."""
 MAX_TABLE_BYTES = 200_000_000
 """Unpacked; a table of this many rows is another file than meant."""
 
@@ -49,20 +53,27 @@ class Filled:
                 value = float(written)
             except ValueError:
                 value = math.nan
-            if not (math.isfinite(value) and value >= 0.0):
-                raise InputError(
-                    Problem(
-                        f"row {self.row.get('id') or '?'}",
-                        name,
-                        f"found {written[:40]!r}",
-                        "a number, not negative, or blank",
-                        "mend the row",
-                    )
-                )
+            if not (value == 0.0 or LEAST <= value <= MOST):
+                raise self._problem(name, "a number, not negative, or blank")
             return value
         if default is not None and rule:
             self.rules.append(rule)
         return default
+
+    def count(self, name: str, rule: str = "", default: float = 1.0) -> float:
+        """A degree or a size that is a whole number; the default where it is blank or 0.
+
+        Raises:
+            InputError: no whole number.
+        """
+        value = self.number(name, rule, default) or default
+        if value != int(value):
+            raise self._problem(name, "a whole number, or blank")
+        return value
+
+    def _problem(self, name: str, allowed: str) -> InputError:
+        found = f"found {self.text(name)[:40]!r} as {name}"
+        return InputError(Problem(f"row {self.row.get('id') or '?'}", name, found, allowed, "mend the row"))
 
     def text(self, name: str) -> str:
         """A text field, empty where blank."""
@@ -84,8 +95,9 @@ def read_rows(path: Path) -> list[Row]:
             packed = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
             data = packed.read(MAX_TABLE_BYTES + 1)
         text = data.decode("utf-8-sig")
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    except (OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
+        read = csv.DictReader(io.StringIO(text, newline=""))
+        rows = list(read)
+    except (OSError, UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
         raise InputError(
             Problem(str(path), "", f"cannot be read: {error}", "", "give a CSV of results")
         ) from None
@@ -99,6 +111,9 @@ def read_rows(path: Path) -> list[Row]:
         raise InputError(
             Problem(str(path), missing[0], "column is missing", allowed, "add it, blank if unknown")
         )
+    if twice := [name for name, times in Counter(read.fieldnames or ()).items() if times > 1 and name]:
+        found = "is the name of several columns"
+        raise InputError(Problem(str(path), twice[0][:40], found, "", "keep one of them"))
     _refuse_broken(rows, path)
     blank = dict.fromkeys(KNOWN, "")
     return [blank | {name: value or "" for name, value in row.items()} for row in rows]

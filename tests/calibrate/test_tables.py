@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+from simtool.calibrate.collective_tables import read_nccl
 from simtool.calibrate.other_tables import (
     read_llmcompass_products,
     read_simumax_backward,
@@ -74,6 +75,16 @@ def test_a_missing_or_damaged_file_is_one_clear_error(tmp_path):
         read_llmcompass_products(tmp_path / "nowhere.csv")
     with pytest.raises(InputError, match="nowhere"):
         read_simumax_backward(tmp_path / "nowhere.json")
+
+
+def test_a_damaged_stream_is_one_clear_error(tmp_path):
+    whole = bytearray(gzip.compress(b"kind,m,n,k,latency\n" + b"1,1,1,1,%d\n" * 200))
+    whole[12:20] = b"\xff" * 8
+    path = tmp_path / "damaged.csv.gz"
+    path.write_bytes(whole)
+    for read in (read_gemm, read_nccl):
+        with pytest.raises(InputError, match="cannot be read"):
+            read(path)
 
 
 def test_rows_without_a_measurement_are_left_out(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,26 @@ def test_what_is_wrong_is_said(tmp_path: Path, content: bytes, said: str) -> Non
     with pytest.raises(InputError) as caught:
         import_trace(path)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["dur", "ts"])
+def test_a_time_beyond_any_clock_is_left_out_and_said(tmp_path: Path, name: str) -> None:
+    document = json.loads(KINETO)
+    kernels = [event for event in document["traceEvents"] if event.get("cat") == "kernel"]
+    kernels[0][name] = 1e308
+    path = tmp_path / "file"
+    path.write_text(json.dumps(document))
+    imported = import_trace(path)
+    assert any("1 event of device work without a time" in note for note in imported.notes)
+
+
+def test_brackets_without_end_do_not_take_minutes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"[" * 100_000)
+    began = time.perf_counter()
+    with pytest.raises(InputError, match="no format that is known"):
+        import_trace(path)
+    assert time.perf_counter() - began < 5.0
 
 
 def test_the_place_of_an_error_is_told(tmp_path: Path) -> None:

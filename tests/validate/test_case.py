@@ -104,7 +104,7 @@ def test_a_blank_field_is_filled_by_a_rule_that_leaves_its_id(changes, rule):
 
 def test_a_model_known_by_its_work_is_not_taken_for_its_name():
     """A name may count idle experts; the work of a token does not."""
-    changes = {"layers": "", "hidden": "", "tp": "1", "model": "gemma4-26b", "tokens_per_s_per_accel": "1e4"}
+    changes = {"layers": "", "hidden": "", "model": "gemma4-26b", "tokens_per_s_per_accel": "1e4"}
     case = expressed(tflops_per_accel="240", step_time_s="", **changes)  # 24 GFLOP a token: 4 G weights
     assert case.model.num_parameters == pytest.approx(4e9, rel=0.3)
     assert "R-work" in case.rules
@@ -127,11 +127,18 @@ def test_a_preset_fills_what_the_columns_do_not_say():
         ({"model": "unknown", "layers": "", "hidden": ""}, "not stated"),
         ({"tp": "7"}, "divide"),
         ({"tp": "3", "n_accel": "96"}, "32 heads"),
-        ({"pp": "64", "tp": "1"}, "more pipeline stages"),
+        ({"pp": "64", "n_accel": "128"}, "more pipeline stages"),
         ({"task": "video-diffusion"}, "diffusion"),
         ({"n_accel": "7.5"}, "whole number"),
         ({"seq_len": "-4"}, "-4"),
         ({"hidden": "many"}, "many"),
+        ({"tp": "0.5"}, "'0.5' as tp"),
+        ({"pp": "1e-300"}, "'1e-300' as pp"),
+        ({"cp": "1.5"}, "'1.5' as cp"),
+        ({"micro_batch": "0.25"}, "'0.25' as micro_batch"),
+        ({"global_batch": "1e308"}, "1e308"),
+        ({"seq_len": "1e308"}, "1e308"),
+        ({"heads": "7", "tp": "1"}, "num_kv_heads"),
     ],
 )
 def test_a_row_that_cannot_be_expressed_says_why(changes, words):
@@ -162,6 +169,7 @@ def test_nearly_the_whole_public_table_can_be_expressed():
         ("id,accelerator,n_accel\nx,y,1\nx,y,1\n", "too"),
         ("id,accelerator,n_accel\n,y,1\n", "blank"),
         ("id,accelerator,n_accel\nx,y,1,2,3\n", "more cells"),
+        ("id,accelerator,n_accel,tp,tp\nx,y,1,2,3\n", "tp: is the name of several columns"),
     ],
 )
 def test_a_broken_table_is_refused_with_its_line(tmp_path, text, words):
@@ -169,3 +177,11 @@ def test_a_broken_table_is_refused_with_its_line(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(InputError, match=words):
         read_rows(path)
+
+
+@pytest.mark.parametrize("tp", [1, 2, 4, 8])
+@pytest.mark.parametrize("billions", [1.3, 7.0, 70.0])
+def test_a_model_known_by_its_size_can_be_split_as_the_row_says(billions, tp):
+    case = expressed(layers="", hidden="", heads="", kv_heads="", ffn_hidden="", params_b=billions, tp=tp)
+    assert case.layouts.tp == tp
+    assert case.model.num_parameters == pytest.approx(billions * 1e9, rel=0.3)

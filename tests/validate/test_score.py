@@ -5,19 +5,26 @@ from __future__ import annotations
 import csv
 import dataclasses
 import gzip
+import json
 
 import numpy as np
 import pytest
 
 from simtool.cli import main
+from simtool.config.scenario import Cluster
 from simtool.errors import InputError
+from simtool.machine.build import build_machine
 from simtool.profiles.find import default_library
+from simtool.step.step import estimate_step
 from simtool.validate.case import Case, express
+from simtool.validate.fit.constants import CONSTANTS, release
 from simtool.validate.fit.cross import fit_table, is_evidence, left_out
 from simtool.validate.fit.stored import NUM_FOLDS, fold_of, load, save
+from simtool.validate.fit.stored import SHIPPED as CONSTANTS_FILE
 from simtool.validate.predict import predict_cases
 from simtool.validate.score import SHIPPED, constant_mfu, score, validate_table
-from simtool.validate.table import read_rows
+from simtool.validate.stacks import release_of
+from simtool.validate.table import NEEDED, read_rows
 
 
 @pytest.fixture
@@ -86,7 +93,7 @@ def test_a_row_is_predicted_by_constants_that_did_not_see_its_family(cases):
     """The shipped constants of a fold are those of a fit to the other folds."""
     evidence = [case for case in cases if is_evidence(case)]
     stored = load()
-    assert stored.rows == {case.row["id"] for case in evidence}
+    assert stored.rows == {case.row["id"]: fold_of(case.row["family"]) for case in evidence}
     fold = 2
     out = np.array([fold_of(case.row["family"]) == fold for case in evidence])
     _, times, _ = left_out(evidence, out)
@@ -115,6 +122,30 @@ def test_stored_constants_come_back(tmp_path):
     assert np.array_equal(again.whole.values, load().whole.values)
     save(again, tmp_path / "again.json")
     assert path.read_bytes() == (tmp_path / "again.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("folds",), [], "0 folds"),
+        (("whole", "launch_floor_s/shared"), 3, "no attribute"),
+        (("whole", "launch_floor_s/shared", "(all)"), [float("nan"), 1.0], "not finite"),
+        (("whole", "no_such_constant/shared"), {"(all)": [0.0, 1.0]}, "no_such_constant"),
+        (("seen",), {"low": 1.0, "high": -1.0}, "from low to high"),
+        (("seen",), {"low": "a", "high": 1.0}, "cannot be read"),
+    ],
+)
+def test_constants_edited_by_hand_are_refused(tmp_path, place, value, words):
+    written = json.loads(CONSTANTS_FILE.read_text())
+    *way, last = place
+    inner = written
+    for step in way:
+        inner = inner[step]
+    inner[last] = value
+    path = tmp_path / "stacks.json"
+    path.write_text(json.dumps(written))
+    with pytest.raises(InputError, match=words):
+        load(path)
 
 
 def test_too_few_rows_are_not_fitted_to(cases):
@@ -169,6 +200,16 @@ def test_one_line_is_written_for_every_row_of_a_table(tmp_path, run_cli):
     assert float(one["predicted_node_power_w"]) > 0
 
 
+def test_predictions_do_not_replace_the_table_that_they_are_of(tmp_path, run_cli):
+    table = tmp_path / "table.csv"
+    table.write_text(f"{','.join(NEEDED)}\na,H100-SXM-80GB,8\n")
+    before = table.read_text()
+    code, captured = run_cli("validate", "--table", str(table), "--predictions", str(table))
+    assert code == 2
+    assert "is the table that is read" in captured.err
+    assert table.read_text() == before
+
+
 def test_figure_of_the_table(tmp_path, run_cli):
     assert run_cli("validate", "--plot", str(tmp_path / "figures"))[0] == 0
     assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".svg", ".png", ".csv"}
@@ -190,12 +231,38 @@ def test_tables_that_cannot_be_read(tmp_path):
     cut.write_bytes(gzip.compress(b"id,family\n" * 1000)[:30])
     with pytest.raises(InputError, match="cannot be read"):
         read_rows(cut)
+    damaged = bytearray(gzip.compress(SHIPPED.read_bytes()))
+    damaged[100:108] = b"\xff" * 8
+    cut.write_bytes(damaged)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_rows(cut)
+
+
+def test_a_table_of_which_nothing_can_be_predicted_says_why(tmp_path, run_cli):
+    table = tmp_path / "table.csv"
+    table.write_text("id,accelerator,n_accel\na,H100-SXM-80GB,8\nb,TPU v99,8\n")
+    code, captured = run_cli("validate", "--table", str(table))
+    assert code == 2
+    assert "1 shape of the model not stated, 1 no profile of TPU v99" in captured.err
+
+
+@pytest.mark.parametrize("value", ["1e308", "1e-300"])
+def test_a_slip_in_one_measurement_leaves_the_scores_of_the_others(tmp_path, value, run_cli):
+    rows = read_rows(SHIPPED)[:12]
+    rows[0]["tokens_per_s_per_accel"] = value
+    table = tmp_path / "table.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    code, captured = run_cli("validate", "--table", str(table))
+    assert code == 0
+    assert "nan" not in captured.out
+    assert "11 rows" in captured.out.replace("\n", " ")
 
 
 def test_predictions_of_profiles_and_of_the_fit_agree(cases):
     """What `simtool run` takes from a software profile is what the fit of all rows found."""
-    from simtool.step.step import estimate_step
-
     stored = load()
     chosen = [
         case
@@ -208,6 +275,34 @@ def test_predictions_of_profiles_and_of_the_fit_agree(cases):
     for case, expected in zip(chosen, fitted_step_time_s(fitted, chosen), strict=True):
         found = float(estimate_step(case.job, case.layouts, case.machine, case.method).step_time_s)
         assert found == pytest.approx(expected, rel=0.12)  # the release and the kernel stand in the row alone
+
+
+def test_a_release_is_as_fast_in_profiles_as_in_the_fit_for_dense_models_and_for_experts(cases):
+    fitted = load().whole
+    index = next(place for place, one in enumerate(CONSTANTS) if one.name == "release_ratio")
+    chosen = [case for case in cases if is_evidence(case) and release(case)]
+    assert {case.model.expert_layer_frac > 0.0 for case in chosen} == {False, True}
+    for case, expected in zip(chosen, np.exp(fitted.constant(index, chosen)), strict=True):
+        software, named = case.machine.software, release_of(case.row)
+        machine = build_machine(
+            default_library(),
+            Cluster(accelerator=case.machine.accelerator.name, num_nodes=1),
+            software.name,
+            attention=None,
+            power_limit_w=None,
+            locate=lambda field: field,
+            release=named,
+        )
+        experts = machine.release_expert_ratio if case.model.expert_layer_frac > 0.0 else 1.0
+        assert machine.release_ratio * experts == pytest.approx(expected, rel=2e-3)
+    for routed in (False, True):
+        case = next(one for one in chosen if (one.model.expert_layer_frac > 0.0) == routed)
+        machine = dataclasses.replace(case.machine, release_ratio=2.0, release_expert_ratio=1.5)
+        times = [
+            float(estimate_step(case.job, case.layouts, one, case.method).step_time_s)
+            for one in (machine, case.machine)
+        ]
+        assert times[0] / times[1] == pytest.approx(3.0 if routed else 2.0)
 
 
 def test_predict_cases_says_which_rows_are_scored(cases):

@@ -58,7 +58,7 @@ def fit_table(cases: Sequence[Case], source: str, tell: Callable[[str], None] = 
     return Stored(
         whole=whole,
         folds=tuple(folds),
-        rows=frozenset(case.row["id"] for case in evidence),
+        rows={case.row["id"]: fold_of(case.row["family"]) for case in evidence},
         seen=_interval(errors[known]),
         unseen=_interval(errors[~known]),
         source=source,

@@ -13,10 +13,12 @@ from simtool.validate.fit.constants import (
     CONSTANTS,
     FLASH,
     Constant,
+    Label,
     accelerator,
     architecture,
     recipe,
     release,
+    release_of_experts,
     software,
 )
 from simtool.validate.fit.solve import Fitted
@@ -71,20 +73,27 @@ HEADER = """\
 class _Reader:
     fitted: Fitted
 
-    def value(self, name: str, labels: Sequence[str], expected: float | None = None) -> tuple[float, float]:
-        """A constant for a stack that belongs to the groups `labels`, and its relative spread."""
+    def value(
+        self, name: str, labels: Sequence[str], expected: float | None = None, only: Label | None = None
+    ) -> tuple[float, float]:
+        """A constant for a stack that belongs to the groups `labels`, and its relative spread.
+
+        With `only`, departures of that level alone.
+        """
         index = next(place for place, one in enumerate(CONSTANTS) if one.name == name)
         one = CONSTANTS[index]
         variances = np.diag(self.fitted.covariance)
         total, variance = one.start if expected is None else float(np.log(expected)), 0.0
         used = set()
         for unknown, value, own in zip(self.fitted.unknowns, self.fitted.values, variances, strict=True):
-            if unknown.constant == index and (unknown.level < 0 or unknown.group in labels):
+            if unknown.constant != index or (unknown.level >= 0 and unknown.group not in labels):
+                continue
+            if unknown.level < 0 or only in (None, one.levels[unknown.level].label):
                 total, variance = total + float(value), variance + float(own)
                 used.add(unknown.level)
         # a level without rows of this stack is not known better than its width
         for place, level in enumerate(one.levels):
-            variance += 0.0 if place in used else level.width**2
+            variance += 0.0 if place in used or only not in (None, level.label) else level.width**2
         found = float(one.natural(total))
         return found, _relative(one, found, float(np.sqrt(variance)))
 
@@ -116,17 +125,17 @@ class _Writer:
     lines: list[str] = field(default_factory=list)
 
     def line(self, key: str, found: tuple[float, float], unit: str = "", indent: str = "") -> None:
-        """One number with its spread."""
+        """One number with its spread and where it comes from."""
         value, spread = found
         numbers = f"value: {value:.4g}{unit}, kind: calibrated"
         self.lines.append(f"{indent}{key}: {{{numbers}, source: {self.source}, spread: {spread:.2g}}}\n")
 
-    def ratios(self, constant: str, groups: Groups) -> None:
-        """A table of one constant."""
+    def ratios(self, constant: str, groups: Groups, only: Label | None = None, key: str = "") -> None:
+        """A table of one constant, or of one of its levels under a key of its own."""
         if groups:
-            self.lines.append(f"{constant}:\n")
-        for key, (labels, expected) in groups.items():
-            self.line(key, self.reader.value(constant, labels, expected), indent="  ")
+            self.lines.append(f"{key or constant}:\n")
+        for name, (labels, expected) in groups.items():
+            self.line(name, self.reader.value(constant, labels, expected, only), indent="  ")
 
 
 def _text(name: str, own: Sequence[Case], evidence: Sequence[Case], stored: Stored) -> str:
@@ -155,8 +164,10 @@ def _text(name: str, own: Sequence[Case], evidence: Sequence[Case], stored: Stor
             f'"{low} on {family}"': ((low, group), None) for family, group in on.items() if group in known
         }
     file.ratios("low_precision_ratio", formats)
-    releases = sorted({release(case) for case in own} - {""})
-    file.ratios("release_ratio", {f'"{one.removeprefix(name + " ")}"': ((one,), None) for one in releases})
+    for level, key in ((release, "release_ratio"), (release_of_experts, "release_expert_ratio")):
+        releases = sorted({level(case) for case in own} - {""})
+        groups: Groups = {f'"{one.removeprefix(name + " ")}"': ((one,), None) for one in releases}
+        file.ratios("release_ratio", groups, level, key)
     recipes = sorted({recipe(case) for case in own} - {""})
     file.ratios("recipe_ratio", {f'"{one.removeprefix(name + " ")}"': ((one,), None) for one in recipes})
     return "".join(file.lines)

@@ -39,16 +39,16 @@ class Stored:
 
     whole: Fitted
     folds: tuple[Fitted, ...]
-    rows: frozenset[str]
-    """Ids of the rows that took part."""
+    rows: Mapping[str, int]
+    """Fold of every row that took part, by id."""
     seen: Interval
     unseen: Interval
     source: str
 
     def fitted_for(self, case: Case) -> Fitted:
         """The fit that predicts a case: one that did not see its family, if the case took part."""
-        took_part = case.row["id"] in self.rows
-        return self.folds[fold_of(case.row["family"])] if took_part else self.whole
+        fold = self.rows.get(case.row["id"])
+        return self.whole if fold is None else self.folds[fold]
 
     def has_seen(self, case: Case) -> bool:
         """Whether that fit saw rows of the case's framework on its architecture."""
@@ -57,13 +57,11 @@ class Stored:
     def step_time_s(self, cases: Sequence[Case]) -> Floats:
         """Step times; a row that took part is predicted by the fit that did not see its family [s]."""
         times = np.zeros(len(cases))
-        which = np.array(
-            [fold_of(case.row["family"]) if case.row["id"] in self.rows else -1 for case in cases]
-        )
-        for fold in sorted(set(which.tolist())):
-            fitted = self.whole if fold < 0 else self.folds[fold]
-            chosen = [case for case, own in zip(cases, which, strict=True) if own == fold]
-            times[which == fold] = fitted_step_time_s(fitted, chosen)
+        which = [self.fitted_for(case) for case in cases]
+        for fitted in (self.whole, *self.folds):
+            mine = [place for place, own in enumerate(which) if own is fitted]
+            if mine:
+                times[mine] = fitted_step_time_s(fitted, [cases[place] for place in mine])
         return times
 
 
@@ -102,19 +100,32 @@ def load(path: Path = SHIPPED) -> Stored:
     """
     try:
         written = json.loads(path.read_text("utf-8"))
-        return Stored(
+        stored = Stored(
             whole=_fitted(written["whole"]),
             folds=tuple(_fitted(one) for one in written["folds"]),
-            rows=frozenset(written["rows"]),
+            rows={row: fold for fold, rows in enumerate(written["rows"]) for row in rows},
             seen=Interval(**written["seen"]),
             unseen=Interval(**written["unseen"]),
             source=written["source"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        _refuse_odd(stored)
+        return stored
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         found = f"cannot be read: {error}"
         raise InputError(
             Problem(str(path), "", found, "", "fit again: python -m simtool.validate.fit")
         ) from None
+
+
+def _refuse_odd(stored: Stored) -> None:
+    if len(stored.folds) != NUM_FOLDS:
+        raise ValueError(f"{len(stored.folds)} folds, not {NUM_FOLDS}")
+    for fitted in (stored.whole, *stored.folds):
+        if not (np.isfinite(fitted.values).all() and np.isfinite(fitted.covariance).all()):
+            raise ValueError("a value or spread is not finite")
+    for one in (stored.seen, stored.unseen):
+        if not -np.inf < one.low < one.high < np.inf:
+            raise ValueError("an interval is not from low to high")
 
 
 def save(stored: Stored, path: Path) -> None:
@@ -125,7 +136,7 @@ def save(stored: Stored, path: Path) -> None:
         "unseen": {"low": round(stored.unseen.low, DIGITS), "high": round(stored.unseen.high, DIGITS)},
         "whole": _written(stored.whole),
         "folds": [_written(one) for one in stored.folds],
-        "rows": sorted(stored.rows),
+        "rows": [sorted(row for row, own in stored.rows.items() if own == fold) for fold in range(NUM_FOLDS)],
     }
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(written, indent=1) + "\n", "utf-8")
@@ -148,7 +159,7 @@ def _fitted(written: Mapping[str, Mapping[str, Sequence[Any]]]) -> Fitted:
     unknowns, values, spreads = [], [], []
     for key, groups in written.items():
         name, _, level = key.partition("/")
-        index = next(place for place, one in enumerate(CONSTANTS) if one.name == name)
+        index = [one.name for one in CONSTANTS].index(name)
         names = [one.label.__name__ for one in CONSTANTS[index].levels]
         place = -1 if level == "shared" else names.index(level)
         for group, (value, spread) in groups.items():
