@@ -25,7 +25,7 @@ from simtool.result.result import PhaseEstimate
 from simtool.result.site import located_signals
 from simtool.result.stretches import check_ramp, stretches
 from simtool.step.estimate import StepEstimate
-from simtool.step.step import Job, estimate_step
+from simtool.step.step import Job, estimate_step, pace_of
 from simtool.units import display
 from simtool.workload.captured_graph import read_model
 from simtool.workload.families import PRESET_KINDS, family_of
@@ -133,6 +133,10 @@ def prepare(
         preset=scenario.workload.model if isinstance(scenario.workload.model, str) else "",
     )
     machine.device.peak_flop_per_s(job.precision)
+    if (pace := pace_of(job, machine)) != 1.0:
+        notes.append(
+            f"{machine.software.name}: its release or its recipe for the model takes {pace:.2f} of the step time"
+        )
     effect = _effect(loaded, library) if with_method else None
     executed = layouts or _layout(loaded, job, machine, notes)
     notes += check_ramp(loaded, executed)

@@ -128,10 +128,7 @@ def estimate_step(
         num_nodes=layouts.num_devices / machine.accelerators_per_node,
         input_core_bytes=inputs.input_core_bytes,
     )
-    release = machine.release_ratio * (
-        machine.release_expert_ratio if job.model.expert_layer_frac > 0.0 else 1.0
-    )
-    pace = release * or_one(machine.software.recipe_ratio.get(job.preset))
+    pace = pace_of(job, machine)
     seconds = {part: pace * value for part, value in seconds.items()}
     tokens = layouts.global_batch * job.seq_len
     model_flop = tokens * job.model.model_flop_per_token(job.seq_len)
@@ -158,6 +155,12 @@ def estimate_step(
         power_peak_w=machine.power_w("compute"),
         notes=machine.notes,
     )
+
+
+def pace_of(job: Job, machine: Machine) -> float:
+    """Step time of the software's release, and of its own recipe for the model, over what operations take."""
+    experts = machine.release_expert_ratio if job.model.expert_layer_frac > 0.0 else 1.0
+    return machine.release_ratio * experts * or_one(machine.software.recipe_ratio.get(job.preset))
 
 
 def _remaining(graph: StepGraph, method: MethodPhase | None) -> StepGraph:

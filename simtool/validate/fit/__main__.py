@@ -16,7 +16,7 @@ from simtool.profiles.find import default_library
 from simtool.validate.case import Case, express
 from simtool.validate.fit.cross import fit_table
 from simtool.validate.fit.profiles import write_profiles
-from simtool.validate.fit.stored import SHIPPED, save
+from simtool.validate.fit.stored import SHIPPED, load, save
 from simtool.validate.table import SHIPPED as TABLE
 from simtool.validate.table import read_rows
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stored = fit_table(cases, given.table.name, lambda text: print(text, file=sys.stderr))
         save(stored, given.out)
         if given.profiles is not None:
-            write_profiles(stored, cases, given.profiles)
+            write_profiles(load(given.out), cases, given.profiles)  # as rounded, so that both files agree
     except SimtoolError as error:
         print(error, file=sys.stderr)
         return 2
