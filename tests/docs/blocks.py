@@ -67,6 +67,8 @@ def main() -> None:
 
         def now(block: re.Match[str], files: dict[str, str] = files) -> str:
             if "...\n" in block["printed"]:
+                if not matches(block["printed"], printed_by(block["command"], files)):
+                    print(f"{page.name}: shortened and stale: {block['command']}")
                 return block[0]
             return f"```console\n$ {block['command']}\n{printed_by(block['command'], files)}```"
 
