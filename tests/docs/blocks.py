@@ -65,10 +65,10 @@ def main() -> None:
         text = page.read_text("utf-8")
         files = files_of(text)
 
-        def now(block: re.Match[str], files: dict[str, str] = files) -> str:
+        def now(block: re.Match[str], files: dict[str, str] = files, name: str = page.name) -> str:
             if "...\n" in block["printed"]:
                 if not matches(block["printed"], printed_by(block["command"], files)):
-                    print(f"{page.name}: shortened and stale: {block['command']}")
+                    sys.stderr.write(f"{name}: shortened and stale: {block['command']}\n")
                 return block[0]
             return f"```console\n$ {block['command']}\n{printed_by(block['command'], files)}```"
 
