@@ -15,6 +15,7 @@ from simtool.layout.memory import LOGIT_BYTES
 from simtool.stepgraph import Number
 from simtool.workload.captured import CapturedOp, CapturedPart, CapturedWorkload, Kept
 from simtool.workload.model import KeptBytes
+from simtool.workload.plain import Plain
 from simtool.workload.precision import BYTES_PER_ELEMENT, Precision
 
 STATE_BYTES = 4.0
@@ -27,7 +28,7 @@ floor is stated for such a block."""
 
 
 @dataclass(frozen=True)
-class CapturedModel:
+class CapturedModel(Plain):
     """What layouts and steps ask of a model, answered from its operations."""
 
     workload: CapturedWorkload
@@ -53,16 +54,6 @@ class CapturedModel:
         return sum(layer.repeats * layer.parameters for layer in self.workload.layers) / self.num_layers
 
     @property
-    def expert_parameters_per_layer(self) -> float:
-        """None: experts are not told apart from other weights."""
-        return 0.0
-
-    @property
-    def num_dense_layers(self) -> int:
-        """None."""
-        return 0
-
-    @property
     def embedding_parameters(self) -> int:
         """Weights before the blocks."""
         return self.workload.before.parameters
@@ -76,51 +67,6 @@ class CapturedModel:
     def tied_parameters(self) -> int:
         """Weights used before and behind the blocks."""
         return self.workload.tied_parameters
-
-    @property
-    def table_parameters(self) -> int:
-        """None: tables are held by every replica."""
-        return 0
-
-    @property
-    def reductions_per_layer(self) -> float:
-        """None: no tensor parallelism."""
-        return 0.0
-
-    @property
-    def expert_layer_frac(self) -> float:
-        """None."""
-        return 0.0
-
-    @property
-    def num_experts(self) -> int:
-        """None beside the layers' own weights."""
-        return 1
-
-    @property
-    def top_k(self) -> int:
-        """No copies."""
-        return 1
-
-    @property
-    def kv_message_features(self) -> int:
-        """None: no context parallelism."""
-        return 0
-
-    @property
-    def query_message_features(self) -> int:
-        """None: no context parallelism."""
-        return 0
-
-    @property
-    def table_features(self) -> int:
-        """None."""
-        return 0
-
-    @property
-    def input_bytes_per_token(self) -> float:
-        """Nothing that is worth counting."""
-        return 0.0
 
     def sums_per_table(self, groups: Number) -> Number:
         """No tables."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from simtool.config.fields import Strict
 from simtool.stepgraph import Number
+from simtool.workload.plain import Plain
 
 ADAM_STATE_BYTES = 8.0
 """Two moments in fp32, per weight."""
@@ -19,68 +20,13 @@ REFERENCE_OPERATIONS = 11.0
 floor is stated for such a layer."""
 
 
-class Family(Strict):
+class Family(Plain, Strict):
     """A model without what only some families have."""
-
-    @property
-    def expert_parameters_per_layer(self) -> float:
-        """None."""
-        return 0.0
-
-    @property
-    def num_dense_layers(self) -> int:
-        """None: no layer has experts."""
-        return 0
 
     @property
     def tied_parameters(self) -> int:
         """None."""
         return 0
-
-    @property
-    def table_parameters(self) -> int:
-        """None."""
-        return 0
-
-    @property
-    def reductions_per_layer(self) -> float:
-        """None: no tensor parallelism."""
-        return 0.0
-
-    @property
-    def expert_layer_frac(self) -> float:
-        """None."""
-        return 0.0
-
-    @property
-    def num_experts(self) -> int:
-        """None beside the dense layers."""
-        return 1
-
-    @property
-    def top_k(self) -> int:
-        """No copies."""
-        return 1
-
-    @property
-    def kv_message_features(self) -> int:
-        """None: samples are not shared out."""
-        return 0
-
-    @property
-    def query_message_features(self) -> int:
-        """None."""
-        return 0
-
-    @property
-    def table_features(self) -> int:
-        """None."""
-        return 0
-
-    @property
-    def input_bytes_per_token(self) -> float:
-        """Nothing that is worth counting."""
-        return 0.0
 
     def sums_per_table(self, groups: Number) -> Number:
         """1."""
