@@ -52,7 +52,7 @@ site:
 
 economics:                   # renting; electricity is in the price
   mode: rent
-  price: 2.50 USD/h          # of one accelerator
+  price: 2.50 USD/h          # of one accelerator of this kind: another kind needs its own price
   money: {year: 2025, kind: nominal}
 # economics:                 # owning; electricity is paid at the site's price
 #   mode: own

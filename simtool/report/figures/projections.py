@@ -98,7 +98,12 @@ def draw_start_years(numbers: Table, *, money: str, source: str) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     panels = [one for one in _panels(numbers, money) if one[0] != "duration_s"]
-    drawing, places = _grid(len(panels), source)
+    below = (
+        f"{source}\nBand: 10th to 90th percentile of the trends, not of the run itself.{_account(panels)}"
+        f"{_coincidence(numbers, panels)} Newest accelerators: one trend, hardware efficiency, scales every "
+        "line, also what owned hardware costs; it is no forecast of prices."
+    )
+    drawing, places = _grid(len(panels), below)
     runs = [str(run) for run in numbers.unique("run")]
     for place, (quantity, words, units), letter in zip(places, panels, "abc", strict=False):
         scale, unit = style.axis_unit(float(np.nanmax(numbers.numbers(quantity))), units)
@@ -134,8 +139,7 @@ def draw_start_years(numbers: Table, *, money: str, source: str) -> Figure:
     else:
         places[len(panels) - 1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     style.headline(drawing, "The same work started in another year")
-    band = "Band: 10th to 90th percentile of the trends, not of the run itself."
-    style.footer(drawing, f"{source}\n{band}{_account(panels)}{_coincidence(numbers, panels)}")
+    style.footer(drawing, below)
     return drawing
 
 
