@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from simtool.errors import SimtoolError
 from simtool.ledger import Ledger
-from simtool.sim.clock import FIRST, Clock
+from simtool.sim.clock import FIRST, LAST, Clock
 from simtool.sim.outcome import Event
 from simtool.sim.plan import ClusterPlan, FailurePlan
-from simtool.sim.schedulers import ClusterView, QueuedJob, Scheduler, SignalView
+from simtool.sim.schedulers import Devices, QueuedJob, Scheduler, SignalView, Waiting
 
 if TYPE_CHECKING:
     from simtool.sim.job import Job
@@ -45,7 +46,7 @@ class Cluster:
         self._holder: list[Job | None] = [None] * plan.total_nodes
         self._num_held_places = 0
         self._short: deque[Job] = deque()
-        self._queue: OrderedDict[int, QueuedJob] = OrderedDict()
+        self._queue: dict[int, QueuedJob] = {}  # in order of submission, as a dict keeps it
         self._queued: dict[int, Job] = {}
         self._idle_since_s = self._down_since_s = 0.0
 
@@ -54,7 +55,7 @@ class Cluster:
         self.log("submit", job.plan.name)
         self._queued[job.index] = job
         self._queue[job.index] = QueuedJob(
-            index=job.index, name=job.plan.name, num_nodes=job.plan.num_nodes, submit_s=job.plan.submit_s
+            job.index, job.plan.num_nodes * self.plan.devices_per_node, job.plan.submit_s
         )
         self._start_jobs()
 
@@ -125,9 +126,15 @@ class Cluster:
             return
         places = self.plan.num_nodes - self._num_held_places
         free = min(places, len(self._free))
-        view = ClusterView(num_nodes=self.plan.num_nodes, num_free_nodes=free)
-        chosen = tuple(self._schedule(self._queue.values(), view, self._signals, self._clock.now))
-        for index in chosen:
+        per_node = self.plan.devices_per_node
+        view = Devices(num_devices=self.plan.num_nodes * per_node, num_free_devices=free * per_node)
+        waiting = Waiting(tuple(self._queue.values()))
+        choice = self._schedule(waiting, view, self._signals, self._clock.now)
+        if choice.preempt or choice.num_devices:
+            raise SimtoolError("the scheduler preempts or shrinks a job, which only a fleet of jobs can do")
+        if self._clock.now < choice.wake_s < math.inf:
+            self._clock.until(choice.wake_s, LAST).callbacks.append(lambda _: self._start_jobs())
+        for index in choice.start:
             job = self._queued.pop(index, None)
             if job is None or job.plan.num_nodes > free:
                 raise SimtoolError(

