@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from simtool.errors import SimtoolError, did_you_mean
 from simtool.ledger.pattern import LEDGER_STATES, Pattern
 from simtool.ledger.sums import FloatArray, IntArray, sum_by_key
-from simtool.ledger.table import QUANTITIES, RECORD_COMPONENTS, Table
+from simtool.ledger.table import QUANTITIES, RECORD_COMPONENTS, Block, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +47,7 @@ class Ledger:
         self._watts: list[float] = []
         self._rows: list[tuple[float, float, int, int, int]] = []
         self._latest: dict[tuple[int, int], int] = {}
-        self._blocks: list[tuple[FloatArray, FloatArray, int, int, int]] = []
+        self._blocks: list[Block] = []
         self._meter: list[float] = []
         self._table: Table | None = None
 
@@ -97,6 +97,42 @@ class Ledger:
         key = self._codes(job, pattern)
         self._meter.append(num_devices * self._watts[key[1]] * math.fsum(length_s.tolist()))
         self._blocks.append((t0_s, t1_s, *key, num_devices))
+        self._table = None
+
+    def append_columns(
+        self,
+        t0_s: FloatArray,
+        t1_s: FloatArray,
+        jobs: Sequence[str],
+        job: IntArray,
+        patterns: Sequence[Pattern],
+        pattern: IntArray,
+        num_devices: IntArray,
+    ) -> None:
+        """Record many intervals of many jobs at once; the arrays have equal length.
+
+        Args:
+            t0_s: begins [s].
+            t1_s: ends [s].
+            jobs: names that `job` counts through; an empty one stands for devices that no job holds.
+            job: whose devices, an index of `jobs`.
+            patterns: what `pattern` counts through.
+            pattern: what they did, an index of `patterns`.
+            num_devices: how many.
+
+        Raises:
+            SimtoolError: an interval does not run forwards, or a number of devices is not positive.
+        """
+        if len(t0_s) == 0:
+            return
+        length_s = t1_s - t0_s
+        if not (length_s.min() > 0 and math.isfinite(t1_s.max()) and num_devices.min() > 0):
+            raise SimtoolError("ledger: among many intervals, one without length or without devices")
+        names = np.array([self._jobs.setdefault(name, len(self._jobs)) for name in jobs], np.int64)
+        codes = np.array([self._codes("", one)[1] for one in patterns], np.int64)
+        watts = np.array(self._watts)[codes]
+        self._meter.append(float(np.sum(num_devices * watts[pattern] * length_s)))
+        self._blocks.append((t0_s, t1_s, names[job], codes[pattern], num_devices))
         self._table = None
 
     def _codes(self, job: str, pattern: Pattern) -> tuple[int, int]:

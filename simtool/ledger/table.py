@@ -10,6 +10,9 @@ import numpy as np
 from simtool.ledger.pattern import COMPONENTS, LEDGER_STATES, Pattern
 from simtool.ledger.sums import FloatArray, IntArray, running_sum, sum_by_key
 
+Block = tuple[FloatArray, FloatArray, int | IntArray, int | IntArray, int | IntArray]
+"""Begins, ends, job, pattern and devices; the last three once for all intervals, or one for each."""
+
 QUANTITIES = ("device_s", "energy_j")
 RECORD_COMPONENTS = (*COMPONENTS, "device")
 """``device_s`` rows count whole devices: an accelerator with its share of host and network."""
@@ -86,19 +89,18 @@ class Table:
     def of(
         cls,
         rows: Sequence[tuple[float, float, int, int, int]],
-        blocks: Sequence[tuple[FloatArray, FloatArray, int, int, int]],
+        blocks: Sequence[Block],
         patterns: Sequence[Pattern],
     ) -> Table:
         """Sort segments given singly (`rows`) and as arrays (`blocks`): begin, end, job, pattern, devices."""
         singles = np.array(rows, np.float64).reshape(-1, 5)
-        lengths = [len(block[0]) for block in blocks]
         t0_s = np.concatenate([singles[:, 0], *(block[0] for block in blocks)])
         t1_s = np.concatenate([singles[:, 1], *(block[1] for block in blocks)])
         job, pattern, num_devices = (
             np.concatenate(
                 [
                     singles[:, place].astype(np.int64),
-                    np.repeat(np.array([block[place] for block in blocks], np.int64), lengths),
+                    *(np.broadcast_to(block[place], len(block[0])) for block in blocks),
                 ]
             )
             for place in (2, 3, 4)
