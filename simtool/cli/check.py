@@ -101,8 +101,8 @@ def _scenario(name: str, profiles: list[Path] | None, changes: list[str] | None)
     from simtool.config.resolved import resolved_yaml
     from simtool.result.prepare import prepare
 
-    loaded = inputs.scenario(name, changes)
-    plan = show_plan.describe(prepare(loaded, inputs.library(profiles, loaded.path)))
+    loaded, library = inputs.scenario(name, profiles, changes)
+    plan = show_plan.describe(prepare(loaded, library))
     layout = plan["layout"]
     spread = f"tp {layout['tp']} x pp {layout['pp']} x dp {layout['dp']}"
     what = f" ({plan['num_devices']:,} {plan['accelerator']}, {spread})"

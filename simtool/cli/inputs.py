@@ -11,7 +11,8 @@ from simtool.cli import console
 from simtool.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from simtool.config.load import LoadedScenario
+    from simtool.config.load import Document, LoadedScenario
+    from simtool.config.validate import Placed
     from simtool.profiles.find import ProfileLibrary
     from simtool.result.result import Result
 
@@ -46,13 +47,30 @@ def library(profiles: Sequence[Path] | None, beside: Path | None = None) -> Prof
     return default_library(tuple(profiles or ()), beside)
 
 
-def scenario(name: str, overrides: Sequence[str] | None = None, seed: int | None = None) -> LoadedScenario:
-    """A scenario by name or path, with the changes of --set and --seed."""
+def scenario(
+    name: str,
+    profiles: Sequence[Path] | None,
+    overrides: Sequence[str] | None = None,
+    seed: int | None = None,
+) -> tuple[LoadedScenario, ProfileLibrary]:
+    """A scenario by name or path, with the changes of --set and --seed; and the profiles that it sees.
+
+    Raises:
+        InputError: it breaks the schema; with the names that stand for nothing and what does not fit together.
+    """
     from simtool.config.load import load_scenario
     from simtool.profiles.find import find_scenario
 
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
-    return load_scenario(find_scenario(name), changes)
+    path = find_scenario(name)
+    found = library(profiles, path)
+
+    def more(document: Document) -> Placed:
+        from simtool.result.references import wrong_references
+
+        return wrong_references(document, path.parent, found)
+
+    return load_scenario(path, changes, more=more), found
 
 
 def is_run_folder(name: str) -> bool:
@@ -76,8 +94,7 @@ def target(
             that its numbers would not be repeated; or --set was given for a run folder.
     """
     if not is_run_folder(name):
-        loaded = scenario(name, overrides, seed)
-        found = library(profiles, loaded.path)
+        loaded, found = scenario(name, profiles, overrides, seed)
         return Target(loaded=loaded, library=found, seeds=seeds or 1, folder=None)
     from simtool.config.load import load_scenario
     from simtool.result.saved import RESOLVED, check

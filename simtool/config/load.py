@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 from simtool.config.compose import MAX_DEPTH
 from simtool.config.dump import dump_yaml
 from simtool.config.extends import EXTENDS, Mirror, extends_problem, parent_path
-from simtool.config.marks import COMMAND_LINE, Document, Keys, Mark, dotted, shown, walk
+from simtool.config.marks import COMMAND_LINE, Document, Keys, Mark, dotted, shown, steps, walk
 from simtool.config.origins import origins_of
 from simtool.config.schema_export import json_schema
-from simtool.config.validate import validate
+from simtool.config.validate import BARE, Placed, validate
 from simtool.config.yaml12 import Value, load_yaml, parse_override
 from simtool.errors import InputError, Problem
 
@@ -44,7 +44,6 @@ MAX_PARENTS = 10
 _FILES = (".yaml", ".yml", ".json", ".csv", ".csv.gz", ".parquet")
 """Endings of the files that a scenario may name."""
 _PATH = re.compile(r"[^.\[\]]+(?:\[[0-9]{1,6}\])*(?:\.[^.\[\]]+(?:\[[0-9]{1,6}\])*)*\Z")
-_STEP = re.compile(r"(?P<key>[^.\[\]]+)|\[(?P<index>[0-9]{1,6})\]")
 _TYPED = Mark(0, 0, COMMAND_LINE)
 
 
@@ -61,7 +60,7 @@ class LoadedScenario:
 
     def locate(self, field: str) -> str:
         """Place of a dotted field, or of the nearest section around it, as messages give it."""
-        return str(self.document.mark(tuple(_steps(field))))
+        return self.document.locate(field)
 
     def section(self, field: str) -> Document:
         """The mapping at a dotted field as a document, to be checked against a model of its own.
@@ -69,15 +68,18 @@ class LoadedScenario:
         Raises:
             KeyError: no mapping stands there.
         """
-        return self.document.part(tuple(_steps(field)))
+        return self.document.part(tuple(steps(field)))
 
 
-def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> LoadedScenario:
+def load_scenario(
+    path: Path | str, overrides: Sequence[str] = (), *, more: Callable[[Document], Placed] | None = None
+) -> LoadedScenario:
     """Read, merge and check a scenario file.
 
     Args:
         path: the file.
         overrides: ``path=value`` of every ``--set``, in their order.
+        more: finds what else is wrong with a document that breaks the schema, so that both are told at once.
 
     Raises:
         InputError: with every problem, each at its place.
@@ -85,7 +87,7 @@ def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> LoadedScen
     from simtool.config.scenario import Scenario
 
     document = load_document(path, overrides)
-    scenario = validate(document, Scenario, {"bare_kind": "assumed"})
+    scenario = validate(document, Scenario, BARE, more=None if more is None else lambda: more(document))
     origins = origins_of(scenario, document)
     return LoadedScenario(scenario=scenario, origins=origins, path=document.path, document=document)
 
@@ -212,17 +214,11 @@ def _parse_override(override: str) -> tuple[Keys, Value]:
     if not equals or not _PATH.match(path) or path.count(".") + path.count("[") >= MAX_DEPTH:
         found, mend = f"found {shown(override)}", "write e.g. workload.seq_len=4096"
         raise InputError(Problem(COMMAND_LINE, "", found, "allowed: path=value", mend))
-    keys = tuple(_steps(path))
+    keys = tuple(steps(path))
     if keys[0] == EXTENDS:
         mend = "write it in the file, or name the other file"
         raise InputError(Problem(COMMAND_LINE, EXTENDS, "found a parent on the command line", "", mend))
     return keys, parse_override(text, keys)
-
-
-def _steps(path: str) -> Iterator[str | int]:
-    """Keys and indices of a written path: ``a.b[0]`` is a, b, 0."""
-    for step in _STEP.finditer(path):
-        yield step["key"] if step["key"] is not None else int(step["index"])
 
 
 def _place(data: dict[str, Any], written: Keys, value: Any) -> tuple[Keys, list[Keys]]:

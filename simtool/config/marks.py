@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -19,6 +20,7 @@ COMMAND_LINE = "--set"
 MAX_PROBLEMS = 50
 """More problems than this in one file are counted, not shown."""
 _MAX_SHOWN = 60
+_STEP = re.compile(r"(?P<key>[^.\[\]]+)|\[(?P<index>[0-9]{1,6})\]")
 
 
 class Mark(NamedTuple):
@@ -98,6 +100,10 @@ class Document:
             at=(*self.at, *keys),
         )
 
+    def locate(self, field: str) -> str:
+        """Place of a dotted field, or of the nearest section around it, as messages give it."""
+        return str(self.mark(tuple(steps(field))))
+
     def field(self, keys: Keys) -> str:
         """A path in this part as messages write it, from the top of the whole document."""
         return dotted((*self.at, *keys))
@@ -126,6 +132,16 @@ def dotted(keys: Keys) -> str:
             shown_key = key if key.isprintable() and len(key) <= _MAX_SHOWN else shown(key)
             text += f".{shown_key}" if text else shown_key
     return text
+
+
+def steps(path: str) -> Iterator[Key]:
+    """Keys and indices of a written path, the way back from `dotted`.
+
+    >>> tuple(steps("cluster.assume.power_limit[0]"))
+    ('cluster', 'assume', 'power_limit', 0)
+    """
+    for step in _STEP.finditer(path):
+        yield step["key"] if step["key"] is not None else int(step["index"])
 
 
 def shown(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -16,10 +17,20 @@ from simtool.errors import InputError, Problem
 
 _SCHEMA = "schema"
 
+BARE: Mapping[str, str] = {"bare_kind": "assumed"}
+"""The context of files in which a quantity may stand without its source: that of scenarios."""
+
 M = TypeVar("M", bound=BaseModel)
+Placed = Sequence[tuple[Mark, Problem]]
 
 
-def validate(document: Document, model_class: type[M], context: dict[str, Any] | None = None) -> M:
+def validate(
+    document: Document,
+    model_class: type[M],
+    context: Mapping[str, Any] | None = None,
+    *,
+    more: Callable[[], Placed] | None = None,
+) -> M:
     """The document as a `model_class`.
 
     Args:
@@ -28,11 +39,12 @@ def validate(document: Document, model_class: type[M], context: dict[str, Any] |
             must name that kind.
         context: ``{"bare_kind": "assumed"}`` allows quantities without a source; they get the place
             where they were written as their source. Nothing else is allowed without it.
+        more: what else is wrong with the document; asked only where the schema is broken, to be told beside it.
 
     Raises:
         InputError: with every problem, by file and line.
     """
-    context = context or {}
+    context = dict(context or {})
     problems = _schema_problems(document, model_class)
     if problems and _SCHEMA in document.data:
         raise InputError(problems[0][1])  # the rest would be judged by the rules of another kind
@@ -48,6 +60,10 @@ def validate(document: Document, model_class: type[M], context: dict[str, Any] |
         problems += in_words(shown, document, shape_of(model_class))
         num_more = len(flaws) - len(shown)
     if problems:
+        told = {problem.field for _, problem in problems}
+        problems += [
+            (mark, problem) for mark, problem in (more() if more else ()) if problem.field not in told
+        ]
         ordered = [problem for _, problem in document.in_order(problems)]
         raise InputError(capped(ordered, str(document.path), num_more))
     return with_sources(model, document) if "bare_kind" in context else model

@@ -51,28 +51,18 @@ def build_machine(
         lambda: library.get("accelerator", cluster.accelerator), "cluster.accelerator", locate
     )
     notes: list[str] = []
-    node = _node(library, cluster, accelerator, locate, notes)
-    network_name = cluster.network or node.network
-    if network_name is None:
-        raise InputError(
-            Problem(
-                locate("cluster"),
-                "cluster.network",
-                f"is missing, and node {node.name} has no usual network",
-                "",
-                "add 'network: ...', see 'simtool list networks'",
-            )
+    node = node_of(library, cluster.node, accelerator, locate)
+    if cluster.node is None and node.name == GENERIC_NODE:
+        notes.append(
+            f"no server of {accelerator.name} is known: {GENERIC_NODE} with assumed host power is used"
         )
+    network_name = cluster.network or usual_network(node, locate)
     network = located(lambda: library.get("network", network_name), "cluster.network", locate)
     software = located(lambda: library.get("software", framework), "software.framework", locate)
     kernel = attention or software.attention
     notes += _basis_notes(accelerator, software, library)
-    limit = accelerator.power.limit
-    limit_w = float(limit) if limit is not None else power_limit_w
-    idle_w = (
-        float(accelerator.power.idle) if accelerator.power.idle is not None else (limit_w or 0.0) * IDLE_FRAC
-    )
-    cap_w = _cap(cluster, limit_w, idle_w, locate)
+    limit_w, idle_w = limits_w(accelerator, power_limit_w)
+    cap_w = cap_of(cluster.power_cap, limit_w, idle_w, locate)
     if cap_w is not None and limit_w is not None and cap_w < HONOURED_FRAC * limit_w:
         notes.append(
             f"a power cap of {cap_w:g} W is {cap_w / limit_w:.0%} of the limit of {accelerator.name}: boards do not "
@@ -130,13 +120,18 @@ def build_machine(
         fabric=fabric,
         power_limit_w=limit_w,
         power_cap_w=cap_w,
-        release_ratio=_release_ratio(software, release, locate),
+        release_ratio=release_ratio(software, release, locate),
         release_expert_ratio=float(software.release_expert_ratio.get(release or "", 1.0)),
         notes=tuple(notes),
     )
 
 
-def _release_ratio(software: Software, release: str | None, locate: Callable[[str], str]) -> float:
+def release_ratio(software: Software, release: str | None, locate: Callable[[str], str]) -> float:
+    """Step time under a release of the framework, over that of its releases together.
+
+    Raises:
+        InputError: the profile does not tell it apart.
+    """
     if release is None:
         return 1.0
     if release not in software.release_ratio:
@@ -157,33 +152,38 @@ def or_one(number: Sourced | None) -> float:
     return 1.0 if number is None else float(number)
 
 
-def _node(
-    library: ProfileLibrary,
-    cluster: Cluster,
-    accelerator: Accelerator,
-    locate: Callable[[str], str],
-    notes: list[str],
+def node_of(
+    library: ProfileLibrary, written: str | None, accelerator: Accelerator, locate: Callable[[str], str]
 ) -> Node:
-    written = cluster.node
-    if written is not None:
-        node = located(lambda: library.get("node", written), "cluster.node", locate)
-        # a profile that names the node as its usual server is of a board that fits: calibrated from one's own
-        if node.accelerator not in (accelerator.name, "any") and accelerator.node != node.name:
-            raise InputError(
-                Problem(
-                    locate("cluster.node"),
-                    "cluster.node",
-                    f"found {node.name}, a node of {node.accelerator}, with accelerator {accelerator.name}",
-                    "",
-                    f"use 'accelerator: {node.accelerator}', another node, or 'node: {GENERIC_NODE}'",
-                )
-            )
+    """The node that a scenario writes, or the accelerator's usual one.
+
+    Raises:
+        InputError: no such node, or one of another accelerator.
+    """
+    node = located(
+        lambda: library.get("node", accelerator.node if written is None else written), "cluster.node", locate
+    )
+    if written is None:
         return node
-    if accelerator.node == GENERIC_NODE:
-        notes.append(
-            f"no server of {accelerator.name} is known: {GENERIC_NODE} with assumed host power is used"
-        )
-    return library.get("node", accelerator.node)
+    # a profile that names the node as its usual server is of a board that fits: calibrated from one's own
+    if node.accelerator not in (accelerator.name, "any") and accelerator.node != node.name:
+        found = f"found {node.name}, a node of {node.accelerator}, with accelerator {accelerator.name}"
+        mend = f"use 'accelerator: {node.accelerator}', another node, or 'node: {GENERIC_NODE}'"
+        raise InputError(Problem(locate("cluster.node"), "cluster.node", found, "", mend))
+    return node
+
+
+def usual_network(node: Node, locate: Callable[[str], str]) -> str:
+    """The network of a node where a scenario writes none.
+
+    Raises:
+        InputError: the node has none.
+    """
+    if node.network is None:
+        found = f"is missing, and node {node.name} has no usual network"
+        mend = "add 'network: ...', see 'simtool list networks'"
+        raise InputError(Problem(locate("cluster"), "cluster.network", found, "", mend))
+    return node.network
 
 
 def located(get: Callable[[], P], field: str, locate: Callable[[str], str]) -> P:
@@ -216,12 +216,29 @@ def _basis_notes(accelerator: Accelerator, software: Software, library: ProfileL
     return notes
 
 
-def _cap(
-    cluster: Cluster, limit_w: float | None, idle_w: float, locate: Callable[[str], str]
+def limits_w(accelerator: Accelerator, assumed_w: float | None) -> tuple[float | None, float]:
+    """Limit of the board power, None where nobody states one, and its idle power [W].
+
+    Args:
+        accelerator: the board.
+        assumed_w: limit where its profile states none [W].
+    """
+    power = accelerator.power
+    limit_w = assumed_w if power.limit is None else float(power.limit)
+    return limit_w, float(power.idle) if power.idle is not None else (limit_w or 0.0) * IDLE_FRAC
+
+
+def cap_of(
+    cap: Sourced | None, limit_w: float | None, idle_w: float, locate: Callable[[str], str]
 ) -> float | None:
-    if cluster.power_cap is None:
+    """The power cap of a scenario [W].
+
+    Raises:
+        InputError: it is not above idle and up to the limit, or no limit is known.
+    """
+    if cap is None:
         return None
-    cap_w = float(cluster.power_cap)
+    cap_w = float(cap)
     if limit_w is None:
         found, mend = (
             "found a cap for an accelerator without a stated power",

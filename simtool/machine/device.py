@@ -24,6 +24,21 @@ MEASURED_BYTES = 2.0
 """Size of an element of the products behind the shipped corrections: fp16 and bf16 [byte]."""
 
 
+def peak_flop_per_s(accelerator: Accelerator, precision: str) -> float:
+    """Dense peak rate of matrix work at `precision` [FLOP/s].
+
+    Raises:
+        InputError: the accelerator has no such rate: it cannot train at this precision.
+    """
+    peak, rate = accelerator.peak, PEAK_RATE.get(precision, precision)
+    if rate not in peak:
+        found = f"found {precision}, for which {accelerator.name} states no peak rate"
+        raise InputError(
+            Problem("", "workload.precision", found, "", f"use one of {', '.join(sorted(peak))}")
+        )
+    return float(peak[rate])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """One accelerator as the step model sees it."""
@@ -64,18 +79,7 @@ class Device:
         Raises:
             InputError: the accelerator has no such rate: it cannot train at this precision.
         """
-        peak, rate = self.accelerator.peak, PEAK_RATE.get(precision, precision)
-        if rate not in peak:
-            raise InputError(
-                Problem(
-                    "",
-                    "workload.precision",
-                    f"found {precision}, for which {self.accelerator.name} states no peak rate",
-                    "",
-                    f"use one of {', '.join(sorted(peak))}",
-                )
-            )
-        return float(peak[rate])
+        return peak_flop_per_s(self.accelerator, precision)
 
     def op_time_s(self, op: Op) -> dict[str, Number]:
         """Time of one execution, split into what computation and what memory bounds [s]."""

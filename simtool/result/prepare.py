@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
 
-from simtool.config.load import LoadedScenario, load_document
+from simtool.config.load import LoadedScenario
 from simtool.config.scenario import Layout, MethodUse, Scenario
-from simtool.config.validate import validate
-from simtool.errors import InfeasibleError, InputError, Problem, did_you_mean
-from simtool.layout.check import resolve_layout
+from simtool.errors import InfeasibleError
 from simtool.layout.layouts import Layouts
 from simtool.layout.search import enumerate_layouts, pick
-from simtool.machine.build import build_machine, located
+from simtool.machine.build import build_machine
 from simtool.machine.machine import Machine
 from simtool.methods.effect import Effect
-from simtool.methods.rewrite import METHODS
 from simtool.profiles.find import ProfileLibrary
 from simtool.result.digests import referenced_digests
+from simtool.result.references import assumed_power_w, references, sequences_per_step
 from simtool.result.result import PhaseEstimate
 from simtool.result.site import located_signals
 from simtool.result.stretches import check_ramp, stretches
 from simtool.step.estimate import StepEstimate
 from simtool.step.step import Job, estimate_step, pace_of
 from simtool.units import display
-from simtool.workload.captured_graph import read_model
-from simtool.workload.families import PRESET_KINDS, family_of
-from simtool.workload.huggingface import read_config
-from simtool.workload.model import Model
-from simtool.workload.preset import PRESETS
-from simtool.workload.transformer import Transformer
 
 NUM_ALTERNATIVES = 3
-MAX_NODES = 10_000_000
-MAX_SPARE_NODES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,36 +99,36 @@ def prepare(
     """
     scenario = loaded.scenario
     notes: list[str] = []
-    _bounded(loaded)
-    model, model_source, digests = _model(loaded, library)
-    _within_positions(loaded, model)
-    _of_its_length(loaded, model)
+    named = references(loaded, library)
+    digests = dict(named.model.digests)
     machine = build_machine(
         library,
         scenario.cluster,
         scenario.software.framework,
         attention=scenario.workload.attention,
-        power_limit_w=_assumed_power(scenario, assumed_power),
+        power_limit_w=assumed_power_w(scenario.cluster.assume.power_limit, assumed_power),
         locate=loaded.locate,
         release=scenario.software.release,
     )
     notes += machine.notes
     job = Job(
-        model=model,
+        model=named.model.model,
         seq_len=scenario.workload.seq_len,
         precision=scenario.workload.precision,
         recompute=scenario.workload.recompute,
         attention=scenario.workload.attention or machine.software.attention,
         preset=scenario.workload.model if isinstance(scenario.workload.model, str) else "",
     )
-    machine.device.peak_flop_per_s(job.precision)
     if (pace := pace_of(job, machine)) != 1.0:
         notes.append(
             f"{machine.software.name}: its release or its recipe for the model takes {pace:.2f} of the step time"
         )
-    effect = _effect(loaded, library) if with_method else None
-    executed = layouts or _layout(loaded, job, machine, notes)
-    notes += check_ramp(loaded, executed)
+    use = scenario.method
+    effect = None
+    if with_method and named.effect is not None and not isinstance(use, str):
+        effect = _overridden(named.effect, use)
+    executed = layouts or named.layouts or _fastest(loaded, job, machine, notes)
+    notes += check_ramp(loaded.locate, scenario.workload, executed)
     plain = estimate_step(job, executed, machine)
     if not bool(plain.memory.fits):
         raise _does_not_fit(loaded, job, machine, executed, plain)
@@ -155,7 +144,7 @@ def prepare(
     return Prepared(
         loaded=loaded,
         job=job,
-        model_source=model_source,
+        model_source=named.model.source,
         machine=machine,
         layouts=executed,
         effect=effect,
@@ -164,105 +153,6 @@ def prepare(
         notes=tuple(notes),
         profile_digests=digests,
     )
-
-
-def _bounded(loaded: LoadedScenario) -> None:
-    """Refuse clusters beyond anything that will be built, before they cost time and memory here."""
-    cluster = loaded.scenario.cluster
-    for field, number, limit in (
-        ("num_nodes", cluster.num_nodes, MAX_NODES),
-        ("spare_nodes", cluster.spare_nodes, MAX_SPARE_NODES),
-    ):
-        if number > limit:
-            place = loaded.locate(f"cluster.{field}")
-            found = f"found {number:.4g}" if number < 10**300 else "found too many"
-            mend = "write a smaller number"
-            raise InputError(Problem(place, f"cluster.{field}", found, f"at most {limit:,}", mend))
-
-
-def _within_positions(loaded: LoadedScenario, model: Model) -> None:
-    """Refuse sequences that are longer than the table of learned positions."""
-    seq_len, field = loaded.scenario.workload.seq_len, "workload.seq_len"
-    if not isinstance(model, Transformer) or model.positions != "learned" or seq_len <= model.max_positions:
-        return
-    found = f"found {seq_len:,} tokens"
-    allowed = f"at most {model.max_positions:,}, the model's learned positions"
-    mend = "shorten the sequences, or write the model with a larger max_positions"
-    raise InputError(Problem(loaded.locate(field), field, found, allowed, mend))
-
-
-def _model(loaded: LoadedScenario, library: ProfileLibrary) -> tuple[Model, str, dict[str, str]]:
-    written = loaded.scenario.workload.model
-    if isinstance(written, dict):
-        family = family_of(written, loaded.locate("workload.model"))
-        origins = (loaded.origins.get(f"workload.model.{field}") for field in written)
-        source = next((origin for origin in origins if origin), "the scenario")
-        return validate(loaded.section("workload.model"), family), source, {}
-    if written.endswith(".json"):
-        path = Path(written)
-        path = path if path.is_absolute() else loaded.path.parent / path
-        return read_config(path, loaded.scenario.workload.seq_len), str(written), {}
-    if written.endswith((".yaml", ".yml")):
-        captured = read_model(loaded.path.parent / written)
-        return captured, captured.workload.source, {}
-    kinds = {name: kind for kind in PRESET_KINDS for name in library.names(kind)}
-    if written not in kinds:
-        raise InputError(
-            Problem(
-                loaded.locate("workload.model"),
-                "workload.model",
-                f"found {written!r}, which is no preset",
-                "a preset, the path of a config.json or a captured workload, or the model's fields",
-                did_you_mean(written, kinds),
-            )
-        )
-    kind = kinds[written]
-    preset = library.get(kind, written)
-    if not isinstance(preset, PRESETS):
-        raise TypeError(f"library returned {type(preset).__name__} for {kind} {written}")
-    return preset.shape(), preset.source, {f"{kind}/{written}": library.digest(kind, written)}
-
-
-def _of_its_length(loaded: LoadedScenario, model: Model) -> None:
-    """Refuse sequences that the model's family has not: samples count as one token each."""
-    field = "workload.seq_len"
-    if problem := model.sequence_problem(loaded.scenario.workload.seq_len):
-        found, mend = problem
-        raise InputError(Problem(loaded.locate(field), field, found, "", mend))
-
-
-def _assumed_power(scenario: Scenario, end: int | None) -> float | None:
-    assumed = scenario.cluster.assume.power_limit
-    if assumed is None:
-        return None
-    low, high = float(assumed[0]), float(assumed[1])
-    return 0.5 * (low + high) if end is None else (low, high)[end]
-
-
-def _effect(loaded: LoadedScenario, library: ProfileLibrary) -> Effect | None:
-    use = loaded.scenario.method
-    if isinstance(use, str):
-        return None
-    if use.profile.endswith((".yaml", ".yml")):
-        path = Path(use.profile)
-        path = path if path.is_absolute() else loaded.path.parent / path
-        effect = validate(load_document(path), Effect)
-    else:
-        found = located(lambda: library.get("effect", use.profile), "method.profile", loaded.locate)
-        if not isinstance(found, Effect):
-            raise TypeError(f"library returned {type(found).__name__} for effect {use.profile}")
-        effect = found
-    if effect.method not in METHODS:
-        raise InputError(
-            Problem(
-                loaded.locate("method.profile"),
-                "method",
-                f"found method {effect.method!r} in {use.profile}",
-                "",
-                did_you_mean(effect.method, METHODS),
-            )
-        )
-    return _overridden(effect, use)
 
 
 def _overridden(effect: Effect, use: MethodUse) -> Effect:
@@ -287,19 +177,10 @@ def _overridden(effect: Effect, use: MethodUse) -> Effect:
     )
 
 
-def _layout(loaded: LoadedScenario, job: Job, machine: Machine, notes: list[str]) -> Layouts:
+def _fastest(loaded: LoadedScenario, job: Job, machine: Machine, notes: list[str]) -> Layouts:
     scenario = loaded.scenario
     num_devices = scenario.cluster.num_nodes * machine.accelerators_per_node
-    global_batch = _global_batch(scenario)
-    if isinstance(scenario.layout, Layout):
-        return resolve_layout(
-            scenario.layout,
-            job.model,
-            num_devices=num_devices,
-            seq_len=job.seq_len,
-            global_batch=global_batch,
-            locate=loaded.locate,
-        )
+    global_batch = sequences_per_step(scenario.workload.global_batch, job.seq_len)
     found = _search(loaded, job, machine)
     if found is None:
         raise InfeasibleError(
@@ -319,20 +200,15 @@ def _layout(loaded: LoadedScenario, job: Job, machine: Machine, notes: list[str]
 
 
 def _search(loaded: LoadedScenario, job: Job, machine: Machine) -> tuple[Layouts, StepEstimate] | None:
+    workload = loaded.scenario.workload
     candidates = enumerate_layouts(
         job.model,
         num_devices=loaded.scenario.cluster.num_nodes * machine.accelerators_per_node,
         max_tp=machine.fabric.accelerators_per_domain,
         seq_len=job.seq_len,
-        global_batch=_global_batch(loaded.scenario),
+        global_batch=sequences_per_step(workload.global_batch, job.seq_len),
     )
     return None if candidates is None else (candidates, estimate_step(job, candidates, machine))
-
-
-def _global_batch(scenario: Scenario) -> int | float:
-    """Sequences in a step: an int is exact, a float is a target."""
-    written = scenario.workload.global_batch
-    return written if isinstance(written, int) else float(written) / scenario.workload.seq_len
 
 
 def _does_not_fit(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 from simtool.config.batches import BatchRamp
-from simtool.config.load import LoadedScenario
-from simtool.config.scenario import Scenario
+from simtool.config.scenario import Scenario, Workload
 from simtool.errors import InputError, Problem
 from simtool.layout.layouts import Layouts
 from simtool.machine.machine import Machine
@@ -110,13 +109,12 @@ def _batch_stages(scenario: Scenario, layouts: Layouts) -> tuple[BatchStage, ...
     return _merged((*stages, BatchStage(rest, full)))
 
 
-def check_ramp(loaded: LoadedScenario, layouts: Layouts) -> tuple[str, ...]:
+def check_ramp(locate: Callable[[str], str], workload: Workload, layouts: Layouts) -> tuple[str, ...]:
     """Refuse a ramp that is none, or that the layout cannot execute; what the run shall say of it.
 
     Raises:
         InputError: with every problem.
     """
-    workload = loaded.scenario.workload
     ramp, full = workload.batch_ramp, int(layouts.global_batch)
     if ramp is None:
         return ()
@@ -150,7 +148,7 @@ def check_ramp(loaded: LoadedScenario, layouts: Layouts) -> tuple[str, ...]:
         else:
             before = batch
             continue
-        problems.append(Problem(loaded.locate(place), place, found, allowed, mend))
+        problems.append(Problem(locate(place), place, found, allowed, mend))
     if problems:
         raise InputError(problems)
     first = listed[0][1] // multiple * multiple
