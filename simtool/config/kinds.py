@@ -58,8 +58,12 @@ KINDS: dict[str, FileKind] = {
         FileKind(name="vision", module="simtool.workload.preset", class_name="VisionPreset"),
         FileKind(name="convnet", module="simtool.workload.preset", class_name="ConvNetPreset"),
         FileKind(name="recommender", module="simtool.workload.preset", class_name="RecommenderPreset"),
+        FileKind(name="facility", module="simtool.facility.profile", class_name="FacilityProfile"),
         FileKind(name="effect", module="simtool.methods.effect", class_name="Effect"),
         FileKind(name="transfer", module="simtool.transfer.constants", class_name="Transfer"),
+        FileKind(
+            name="reliability", module="simtool.profiles.reliability", class_name="ReliabilityProfile"
+        ),
         FileKind(name="workload", module="simtool.workload.captured", class_name="CapturedWorkload"),
     )
 }

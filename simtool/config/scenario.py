@@ -21,7 +21,6 @@ from simtool.config.fields import (
     Pue,
     Quantity,
     Ratio,
-    Seconds,
     Strict,
     Tokens,
     Usd,
@@ -30,6 +29,7 @@ from simtool.config.fields import (
     Watts,
 )
 from simtool.config.refusals import Complaint, refusal
+from simtool.config.reliability import Reliability
 from simtool.config.times import parse_utc
 from simtool.provenance import Sourced
 
@@ -41,7 +41,6 @@ Utc = Annotated[datetime, BeforeValidator(parse_utc)]
 GlobalBatch = Annotated[int, Field(gt=0)] | Tokens
 PositiveRatio = Annotated[Sourced, Quantity("", above=0)]
 PositiveSeconds = Annotated[Sourced, Quantity("s", above=0)]
-FailureRate = Annotated[Sourced, Quantity("")]
 AcceleratorHours = Annotated[Sourced, Quantity("h", above=0)]
 
 
@@ -187,55 +186,6 @@ class Software(Strict):
     """Name of a software profile."""
     release: str | None = None
     """One of the releases that the profile tells apart; its releases together if not given."""
-
-
-class Checkpoint(Strict):
-    """Saving the state so that a failure costs little."""
-
-    kind: Literal["synchronous", "asynchronous"] = "synchronous"
-    """Synchronous: training stops for `write`. Asynchronous: it stops for `stall`, and the saved
-    state counts only once `write` has passed."""
-    write: Seconds | None = None
-    """Time to write one checkpoint; from its size and `bandwidth` if not given."""
-    stall: Seconds | None = None
-    """Asynchronous only: time that training stands still."""
-    bandwidth: BytesPerSecond | None = None
-    """Of the store, in all."""
-    interval: Literal["daly", "young"] | PositiveSeconds = "daly"
-    """Work between two checkpoints: the optimum of Daly or Young, or a fixed time."""
-
-    @model_validator(mode="after")
-    def _is_one_kind(self) -> Checkpoint:
-        complaints = []
-        if self.write is None and self.bandwidth is None:
-            mend = "add 'write: ...', or 'bandwidth: ...' of the store"
-            complaints.append(Complaint(found="found neither a time to write nor a bandwidth", mend=mend))
-        if self.write is not None and self.bandwidth is not None:
-            mend = "leave one of the two out: the time to write follows from the bandwidth"
-            complaints.append(Complaint(found="found it beside a bandwidth", mend=mend, member="write"))
-        if self.kind == "synchronous" and self.stall is not None:
-            mend = "leave it out, or write 'kind: asynchronous'"
-            found = "found it with a synchronous checkpoint, which stops training for all of 'write'"
-            complaints.append(Complaint(found=found, mend=mend, member="stall"))
-        if self.kind == "asynchronous" and self.stall is None:
-            mend = "add e.g. 'stall: 5 s', the time that training stands still"
-            complaints.append(Complaint(found="found no such key", mend=mend, member="stall", code="missing"))
-        if complaints:
-            raise refusal(*complaints)
-        return self
-
-
-class Reliability(Strict):
-    """What breaks, and how training goes on."""
-
-    node_failures_per_1000_node_days: FailureRate
-    repair: Seconds
-    """From a node's failure until it can work again."""
-    detection: Seconds | None = None
-    """From a failure until the job is stopped; lost as well."""
-    restart: Seconds
-    """Loading the checkpoint and warming up, before the first new step."""
-    checkpoint: Checkpoint
 
 
 class Series(Strict):

@@ -35,8 +35,10 @@ FOLDERS: dict[str, str] = {
     "vision": "vision",
     "convnet": "convnets",
     "recommender": "recommenders",
+    "facility": "facilities",
     "effect": "effects",
     "transfer": "transfers",
+    "reliability": "reliability",
 }
 """Place of each kind of profile below a profile folder. Anything else there is reached by `extends` only."""
 

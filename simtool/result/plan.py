@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simtool.config.scenario import Reliability
+from simtool.config.reliability import Reliability
 from simtool.errors import InfeasibleError
 from simtool.ledger import Pattern, Share
 from simtool.machine.machine import StatePower

@@ -8,7 +8,8 @@ import pydantic
 import pytest
 
 from simtool.config.load import LoadedScenario, load_scenario
-from simtool.config.scenario import Checkpoint, Layout
+from simtool.config.reliability import Checkpoint
+from simtool.config.scenario import Layout
 from simtool.provenance import Sourced
 from tests.config.conftest import SCENARIO, Bend, Write
 

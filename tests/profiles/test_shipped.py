@@ -28,7 +28,10 @@ HARDWARE_FILES = sorted(
     for path in FOLDER.rglob("*.yaml")
     if path.parent.name not in NO_QUANTITIES and FOLDER / "traces" not in path.parents
 )
-COUNTS = {"num_processors", "domain", "num_accelerators", "num_measured", "num_rows", "num_families"}
+COUNTS = {
+    *("num_processors", "domain", "num_accelerators", "num_measured", "num_rows", "num_families"),
+    "group_nodes",
+}
 """Whole numbers that need no unit and no source."""
 NO_NUMBERS = {"model", "encoder", "vision", "convnet", "recommender", "effect"}
 """Kinds whose numbers are shapes or multipliers, with one source for all."""
