@@ -64,7 +64,9 @@ KINDS: dict[str, FileKind] = {
         FileKind(
             name="reliability", module="simtool.profiles.reliability", class_name="ReliabilityProfile"
         ),
+        FileKind(name="tariff", module="simtool.profiles.tariff", class_name="Tariff"),
         FileKind(name="workload", module="simtool.workload.captured", class_name="CapturedWorkload"),
+        FileKind(name="jobs", module="simtool.jobs.generator", class_name="Generator"),
     )
 }
 

@@ -38,6 +38,8 @@ FOLDERS: dict[str, str] = {
     "facility": "facilities",
     "effect": "effects",
     "transfer": "transfers",
+    "jobs": "job_generators",
+    "tariff": "tariffs",
     "reliability": "reliability",
 }
 """Place of each kind of profile below a profile folder. Anything else there is reached by `extends` only."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,22 @@ def numbers(section: BaseModel, path: str = "") -> Iterator[tuple[str, Sourced]]
     """Every sourced number of a profile with its dotted path."""
     for name in type(section).model_fields:
         value = getattr(section, name)
-        for key, item in value.items() if isinstance(value, dict) else [("", value)]:
+        for key, item in _members(value):
             at = ".".join(part for part in (path, name, key) if part)
             if isinstance(item, Sourced):
                 yield at, item
             elif isinstance(item, BaseModel):
                 yield from numbers(item, at)
+
+
+def _members(value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    return (
+        [(str(index), item) for index, item in enumerate(value)]
+        if isinstance(value, tuple)
+        else [("", value)]
+    )
 
 
 def bare_numbers(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
