@@ -22,6 +22,8 @@ SECONDS_PER_YEAR = HOURS_PER_YEAR * SECONDS_PER_HOUR
 JOULES_PER_KWH = 3.6e6
 BYTES_PER_GIB = 2.0**30
 KILOGRAMS_PER_TONNE = 1000.0
+KELVIN_AT_ZERO_CELSIUS = 273.15
+"""A point on the Celsius scale is a unit of its own in files: 5 K is a difference, 5 degC is a temperature."""
 MEGA, GIGA, TERA = 1e6, 1e9, 1e12
 """SI prefixes, for columns and axes that name them."""
 
@@ -52,6 +54,7 @@ meter = [length] = m = metre
 gram = [mass] = g
 tonne = 1000 * kilogram = t
 kelvin = [temperature] = K
+degC = [celsius]
 newton = kilogram * meter / second ^ 2 = N
 joule = newton * meter = J
 watt = joule / second = W

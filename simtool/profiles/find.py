@@ -21,6 +21,7 @@ from simtool.errors import InputError, Problem, SimtoolError, did_you_mean
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from simtool.facility.profile import FacilityProfile
     from simtool.profiles.schema import Accelerator, Network, Node, Software
 
 Shipped = Literal["hardware_profiles", "scenarios"]
@@ -73,6 +74,8 @@ class ProfileLibrary:
         def get(self, kind: Literal["network"], name: str) -> Network: ...
         @overload
         def get(self, kind: Literal["software"], name: str) -> Software: ...
+        @overload
+        def get(self, kind: Literal["facility"], name: str) -> FacilityProfile: ...
         @overload
         def get(self, kind: str, name: str) -> BaseModel: ...
 

@@ -51,7 +51,8 @@ class Column:
     written_unit: str
     unit: str
     question: str | None
-    """The carbon account it belongs to, where the name says so."""
+    """Which of several quantities in one unit it holds, where the name says so: a carbon account, or which
+    temperature of the air."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +72,19 @@ COLUMNS = {
     for quantity, (wanted, question) in _QUANTITY_WORDS.items()
     for word, (written, base) in _UNIT_WORDS.items()
     if base == wanted
+} | {
+    name: Column(name=name, written_unit=written, unit=base, question=question)
+    for name, written, base, question in (
+        ("dry_bulb_c", "degC", "degC", "dry bulb"),
+        ("wet_bulb_c", "degC", "degC", "wet bulb"),
+        ("relative_humidity_frac", "", "", "relative humidity"),
+        ("relative_humidity_percent", "percent", "", "relative humidity"),
+        ("ghi_w_per_m2", "W/m^2", "W/m^2", "irradiance"),
+        ("wind_speed_m_per_s", "m/s", "m/s", "wind speed"),
+        ("power_w_per_w", "", "", "power"),
+    )
 }
-"""Every column name that holds values."""
+"""Every column name that holds values. ``power_w_per_w`` is the output of a plant per watt of its rating."""
 
 
 def load_series(
@@ -81,6 +93,7 @@ def load_series(
     unit: str,
     *,
     basis: Basis | None = None,
+    quantity: str | None = None,
     field: str = "",
     name: str = "",
     kind: Kind = "assumed",
@@ -93,8 +106,9 @@ def load_series(
     Args:
         path: ``.csv``, ``.csv.gz`` or ``.parquet``.
         start: the scenario's start, with a time zone.
-        unit: base unit wanted, ``USD/kWh`` or ``kgCO2e/kWh``; picks the column.
+        unit: base unit wanted, e.g. ``USD/kWh`` or ``kgCO2e/kWh``; picks the column.
         basis: of a carbon intensity. A column that names another account is refused.
+        quantity: of weather, where the unit does not tell: ``dry bulb``, ``wet bulb``, ...
         field: the scenario's field, for messages.
         name: what messages call the series; the path if not given.
         kind: kind of the numbers, for explanations; a scenario's own file is an assumption of the scenario.
@@ -106,7 +120,7 @@ def load_series(
         InputError: the file cannot be read as such a series; every bad row is named.
     """
     named = name or str(path)
-    table = _table_of(path, unit, basis.question if basis else None, field)
+    table = _table_of(path, unit, basis.question if basis else quantity, field)
     times, values = table.times_s, table.values
     if repeat is not None:
         if until is None:

@@ -33,6 +33,13 @@ class ShippedSeries:
     licence: str
     notes: str
     file: str
+    quantity: str | None = None
+    """Of weather: which column of the file it is."""
+    latitude_deg: float | None = None
+    longitude_deg: float | None = None
+    """East of Greenwich."""
+    elevation_m: float | None = None
+    """Where a station stands; None for what has no place."""
 
     @property
     def path(self) -> Path:
@@ -105,6 +112,7 @@ def find_series(
         start,
         unit,
         basis=series.basis,
+        quantity=series.quantity,
         field=field,
         name=series.name,
         kind="published",
