@@ -1,0 +1,484 @@
+"""The fleet as it runs: what happens to jobs and devices at every event."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import simpy
+
+from simtool.errors import InfeasibleError, SimtoolError
+from simtool.jobs.table import JobTable
+from simtool.sim.clock import FIRST, LAST, NORMAL, Clock
+from simtool.sim.fleet.outcome import NEVER_STARTED, OVER_LIMIT, UNFINISHED, FleetOutcome, Interruption
+from simtool.sim.fleet.placement import PLACEMENTS, num_racks
+from simtool.sim.fleet.plan import FleetPlan, NodeEvent
+from simtool.sim.fleet.pool import PoolState
+from simtool.sim.fleet.power import Governor
+from simtool.sim.fleet.running import Running, Stage
+from simtool.sim.fleet.spans import Span
+from simtool.sim.schedulers import SCHEDULERS, QueuedJob, SignalView
+from simtool.units import display
+
+EVENTS_PER_REPORT = 4096
+"""Progress is told at most once in as many events."""
+
+
+class Fleet:
+    """All state of one simulation."""
+
+    def __init__(
+        self,
+        jobs: JobTable,
+        kinds: Sequence[int],
+        plan: FleetPlan,
+        node_events: Mapping[str, Iterable[NodeEvent]],
+        signals: Mapping[str, Mapping[str, SignalView]],
+        end_s: float,
+    ) -> None:
+        self.plan, self.clock, self.end_s = plan, Clock(initial_time=0.0), end_s
+        self.pools = [PoolState(index, pool, self) for index, pool in enumerate(plan.pools)]
+        self.spare_power_w = math.inf
+        self._table = jobs
+        self._select = SCHEDULERS[plan.scheduler]
+        self._place = PLACEMENTS[plan.placement]
+        self._signals = [signals.get(pool.name, {}) for pool in plan.pools]
+        self._governor = Governor(plan, self.pools) if plan.limits else None
+        self._watch = bool(node_events)
+        self._racks = any(kind.speed_across_racks < 1.0 for kind in plan.kinds)
+        self._preempts = bool(jobs.preemptible.any())
+        num = len(jobs)
+        self._kind, self._run_s = list(kinds), jobs.run_s.tolist()
+        self._outcome = jobs.outcome.tolist()
+        self._running: dict[int, Running] = {}
+        self._durable_s: dict[int, float] = {}  # of jobs that wait to go on
+        self._since_s = [math.nan] * num  # when it began to wait
+        self._waited_s, self._start_s, self._finish_s = [0.0] * num, [math.nan] * num, [math.nan] * num
+        self._status, self._pool = bytearray([NEVER_STARTED]) * num, [-1] * num
+        self._devices = jobs.num_devices.tolist()
+        self._preempted: dict[int, int] = {}
+        self._interrupted: dict[int, int] = {}
+        self._interruptions: list[Interruption] = []
+        self._num_open = num
+        self._num_ended = 0
+        self._wakes = {math.inf}
+        self._dirty = False
+        self.num_events = 0
+        self.clock.process(self._submits(jobs))
+        for pool in self.pools:
+            if pool.plan.name in node_events:
+                self.clock.process(self._breaks(pool, node_events[pool.plan.name]))
+        for limit in plan.limits:
+            self.clock.until(limit.time_s, FIRST).callbacks.append(lambda _: self._touch())
+
+    # ---------------------------------------------------------------------------------- the loop
+
+    def run(self, progress: Callable[[float], None] | None) -> None:
+        """Until all jobs have ended, or until `end_s`."""
+        clock, num = self.clock, max(len(self._kind), 1)
+        while self._num_open or self.end_s < math.inf:
+            next_s = clock.peek()
+            if self._dirty and next_s > clock.now:
+                self._dirty = False
+                self._decide()
+                continue
+            if next_s > self.end_s:
+                break
+            if next_s == math.inf:
+                waiting = sum(len(pool.queue) for pool in self.pools)
+                raise SimtoolError(
+                    f"fleet: {waiting} jobs wait at {clock.now} s and nothing is left to happen"
+                )
+            clock.step()
+            self.num_events += 1
+            if progress is not None and self.num_events % EVENTS_PER_REPORT == 0:
+                progress(self._num_ended / num)
+        self._close(self.end_s if self.end_s < math.inf else clock.now)
+
+    def _touch(self) -> None:
+        self._dirty = True
+
+    def _submits(self, jobs: JobTable) -> Generator[simpy.Event, None, None]:
+        """The process that submits all jobs."""
+        clock, plan = self.clock, self.plan
+        idle_w = [pool.idle.power_w for pool in plan.pools]
+        reference = [self._reference(kind) for kind in range(len(plan.kinds))]
+        several = len(self.pools) > 1
+        speeds = [
+            tuple(use.points[0].speed if use else 0.0 for use in kind.uses) if several else ()
+            for kind in plan.kinds
+        ]
+        watts = [
+            plan.kinds[kind].uses[pool].points[0].pattern.power_w - idle_w[pool]  # type: ignore[union-attr]
+            for kind, pool in enumerate(reference)
+        ]
+        rows = zip(
+            jobs.submit_s.tolist(),
+            jobs.num_devices.tolist(),
+            jobs.limit_s.tolist(),
+            jobs.priority.tolist(),
+            jobs.preemptible.tolist(),
+            jobs.deadline_s.tolist(),
+            jobs.min_devices.tolist(),
+            self._kind,
+            strict=True,
+        )
+        for number, (submit_s, num, limit_s, priority, may, deadline_s, least, kind) in enumerate(rows):
+            if submit_s > clock.now:
+                yield clock.until(submit_s)
+            power_w = max(watts[kind], 0.0) * num
+            elastic = least if least < num else 0
+            job = QueuedJob(
+                number, num, submit_s, limit_s, priority, may, deadline_s, elastic, power_w, speeds[kind]
+            )
+            self._since_s[number] = submit_s
+            self._enqueue(job, kind)
+
+    def _reference(self, kind: int) -> int:
+        """The pool where jobs of a kind are fastest."""
+        uses = self.plan.kinds[kind].uses
+        return max(
+            (pool for pool, use in enumerate(uses) if use),
+            key=lambda pool: uses[pool].points[0].speed,  # type: ignore[union-attr]
+        )
+
+    def _enqueue(self, job: QueuedJob, kind: int) -> None:
+        for pool, use in zip(self.pools, self.plan.kinds[kind].uses, strict=True):
+            if use is not None:
+                pool.queue.put(job)
+        self._dirty = True
+
+    # ------------------------------------------------------------------------------- decisions
+
+    def _decide(self) -> None:
+        if self._governor is not None:
+            self._govern()
+        now_s = self.clock.now
+        for pool in self.pools:
+            if not pool.queue or not (pool.num_free_devices or self._preempts):
+                continue
+            choice = self._select(pool.queue, pool, self._signals[pool.index], now_s)
+            for number in choice.start:
+                if not self._start(pool, number, choice.num_devices.get(number)):
+                    break
+            for number in choice.preempt:
+                self._preempt(pool, number)
+            if now_s < choice.wake_s < math.inf and choice.wake_s not in self._wakes:
+                self._wakes.add(choice.wake_s)
+                self.clock.until(choice.wake_s, LAST).callbacks.append(self._woken)
+        if self._governor is not None:
+            self._govern()
+
+    def _woken(self, _event: simpy.Event) -> None:
+        self._wakes.discard(self.clock.now)
+        self._dirty = True
+
+    def _govern(self) -> None:
+        """Run as fast as the power limit allows; who is still too much leaves, the youngest first."""
+        governor, now_s = self._governor, self.clock.now
+        if governor is None:
+            return
+        point, self.spare_power_w = governor.point(now_s, self._running.values())
+        while point is None:
+            youngest = max(
+                (job for job in self._running.values() if job.stage is Stage.RUNNING),
+                key=lambda job: (-job.queued.priority, job.start_s, job.queued.job),
+                default=None,
+            )
+            if youngest is None:
+                raise InfeasibleError(
+                    "power limit",
+                    f"{display(governor.limit_w(now_s), 'W')} from {display(now_s, 's')} on is less than the "
+                    f"{display(governor.floor_w(), 'W')} that devices draw without any work",
+                    ("a limit above that",),
+                )
+            self._interrupted_by(youngest, "power limit")
+            self._leave(youngest)
+            point, self.spare_power_w = governor.point(now_s, self._running.values())
+        for job in self._running.values():
+            if job.retime(now_s, point):
+                self._await(job)
+
+    def _start(self, pool: PoolState, number: int, num_devices: int | None) -> bool:
+        """A queued job gets devices; False if they lie so that it cannot start."""
+        if number not in pool.queue:
+            raise SimtoolError(f"scheduler {self.plan.scheduler!r} starts job {number}, which does not wait")
+        job = pool.queue[number]
+        num = job.num_devices if num_devices is None else num_devices
+        if not (job.min_devices or job.num_devices) <= num <= job.num_devices:
+            raise SimtoolError(f"scheduler {self.plan.scheduler!r} gives job {number} {num} devices")
+        if num > pool.num_free_devices:
+            raise SimtoolError(
+                f"scheduler {self.plan.scheduler!r} starts job {number}, which needs {num} devices, more than "
+                f"the {pool.num_free_devices} free ones"
+            )
+        kind = self.plan.kinds[self._kind[number]]
+        use = kind.uses[pool.index]
+        if use is None:
+            raise SimtoolError(f"job {number} cannot run on pool {pool.plan.name!r}")
+        now_s = self.clock.now
+        pool.settle_idle(now_s)
+        spans = self._place(pool.free, pool.plan, num)
+        if spans is None:
+            return False
+        for other, there in zip(self.pools, kind.uses, strict=True):
+            if there is not None:
+                other.queue.pop(number)
+        slowed = num / job.num_devices
+        if self._racks and kind.speed_across_racks < 1.0 and num_racks(spans, pool.plan) > 1:
+            slowed *= kind.speed_across_racks
+        again = number in self._durable_s
+        running = Running(
+            job if num == job.num_devices else job._replace(num_devices=num),
+            use,
+            spans,
+            pool.books,
+            now_s=now_s,
+            total_s=self._run_s[number],
+            durable_s=self._durable_s.get(number, 0.0),
+            again=again,
+            point=0,
+            slowed=slowed,
+        )
+        self._running[number] = running
+        pool.enlist(running)
+        if self._watch:
+            pool.hold(running, spans)
+        self._waited_s[number] += now_s - self._since_s[number]
+        if not again:
+            self._start_s[number] = now_s
+        self._pool[number], self._devices[number] = pool.index, num
+        self._await(running)
+        return True
+
+    def _await(self, job: Running) -> None:
+        """Let the job end when its course says so, or at its limit."""
+        end_s, status = job.course.end_s, -1
+        if self.plan.kill_at_limit and job.start_s + job.queued.limit_s < end_s:
+            end_s, status = max(job.start_s + job.queued.limit_s, self.clock.now), OVER_LIMIT
+        if end_s <= self.end_s:
+            version = job.version
+            self.clock.until(end_s).callbacks.append(lambda _: self._ends(job, version, status))
+
+    def _ends(self, job: Running, version: int, status: int) -> None:
+        if job.version != version:
+            return
+        number = job.queued.job
+        job.finish(self.clock.now)
+        self._release(job)
+        self._finish_s[number] = self.clock.now
+        self._status[number] = self._outcome[number] if status < 0 else status
+        self._durable_s.pop(number, None)
+        self._num_open -= 1
+        self._num_ended += 1
+
+    def _release(self, job: Running) -> None:
+        """All devices of a job are free again."""
+        number, pool = job.queued.job, self.pools[self._pool[job.queued.job]]
+        del self._running[number]
+        pool.settle_idle(self.clock.now)
+        pool.delist(job)
+        if self._watch:
+            pool.unhold(job.spans)
+        pool.free.add(job.spans)
+        if job.num_interruptions:
+            self._interrupted[number] = self._interrupted.get(number, 0) + job.num_interruptions
+        self._hand_out(pool)
+        self._dirty = True
+
+    # ---------------------------------------------------------------------- preemption and power
+
+    def _preempt(self, pool: PoolState, number: int) -> None:
+        job = self._running.get(number)
+        if job is None or not job.queued.preemptible or self._pool[number] != pool.index:
+            raise SimtoolError(
+                f"scheduler {self.plan.scheduler!r} preempts job {number}, which "
+                + ("does not run here" if job is None else "does not allow it")
+            )
+        if job.stage is Stage.RUNNING and job.course.at(self.clock.now).done_s < job.total_s:
+            self._preempted[number] = self._preempted.get(number, 0) + 1
+            self._leave(job)
+
+    def _leave(self, job: Running) -> None:
+        """The job saves its state, gives its devices back and waits in the queue."""
+        until_s = job.save(self.clock.now)
+        version = job.version
+        if until_s <= self.clock.now:
+            self._left(job, version)
+        else:
+            self.clock.until(until_s).callbacks.append(lambda _: self._left(job, version))
+
+    def _left(self, job: Running, version: int) -> None:
+        if job.version == version:
+            job.saved(self.clock.now)
+            self._requeue(job)
+
+    def _requeue(self, job: Running) -> None:
+        number = job.queued.job
+        self._durable_s[number] = job.durable_s
+        self._release(job)
+        self._since_s[number] = self.clock.now
+        asked = int(self._table.num_devices[number])
+        queued = job.queued if job.queued.num_devices == asked else job.queued._replace(num_devices=asked)
+        self._enqueue(queued, self._kind[number])
+
+    def _interrupted_by(self, job: Running, cause: str) -> None:
+        names = (self._table.name[job.queued.job],)
+        pool = self.plan.pools[self._pool[job.queued.job]].name
+        self._interruptions.append(Interruption(time_s=self.clock.now, cause=cause, pool=pool, jobs=names))
+
+    # -------------------------------------------------------------------------------- failures
+
+    def _breaks(self, pool: PoolState, events: Iterable[NodeEvent]) -> Generator[simpy.Event, None, None]:
+        """The process that lets things happen to the nodes of a pool."""
+        for event in events:
+            if event.time_s == math.inf:
+                return
+            yield self.clock.until(event.time_s, LAST)
+            self._break(pool, event)
+
+    def _break(self, pool: PoolState, event: NodeEvent) -> None:
+        now_s, size = self.clock.now, pool.plan.devices_per_node
+        spans = [(first * size, last * size) for first, last in event.nodes]
+        hit: dict[int, tuple[Running, list[Span]]] = {}
+        for start, stop in spans:
+            for job, span in pool.holders(start, stop):
+                hit.setdefault(job.queued.job, (job, []))[1].append(span)
+        noticed_s = now_s
+        stopped: list[str] = []
+        for number, (job, lost) in sorted(hit.items()):
+            if job.stage in (Stage.RUNNING, Stage.SAVING):
+                stopped.append(self._table.name[number])
+                job.interrupt(now_s, event.detection_s)
+                version = job.version
+                self.clock.until(job.stop_s, NORMAL).callbacks.append(partial(self._notices, job, version))
+            else:
+                job.settle(now_s)
+            noticed_s = max(noticed_s, job.stop_s if job.stage is Stage.DETECTING else now_s)
+            if event.repair_s > 0.0:
+                held = job.spans
+                job.lose(lost)
+                pool.unhold(held)
+                pool.hold(job, job.spans)
+        if stopped:
+            self._interruptions.append(
+                Interruption(time_s=now_s, cause=event.cause, pool=pool.plan.name, jobs=tuple(stopped))
+            )
+        if event.repair_s > 0.0:
+            self._take_down(
+                pool, spans, [span for _, lost in hit.values() for span in lost], noticed_s, event
+            )
+
+    def _take_down(
+        self, pool: PoolState, spans: list[Span], lost: list[Span], noticed_s: float, event: NodeEvent
+    ) -> None:
+        """Free and lost devices of failed nodes are down until their repair; those down already stay as they are."""
+        now_s = self.clock.now
+        pool.settle_idle(now_s)
+        pool.settle_down(now_s)
+        gone = lost + [part for start, stop in spans for part in pool.free.cut(start, stop)]
+        if not gone:
+            return
+        pool.down.add(gone)
+        back_s = max(now_s + event.repair_s, noticed_s)
+        if back_s < math.inf:
+            self.clock.until(back_s, FIRST).callbacks.append(lambda _: self._repaired(pool, gone))
+        self._dirty = True
+
+    def _repaired(self, pool: PoolState, spans: list[Span]) -> None:
+        pool.settle_idle(self.clock.now)
+        pool.settle_down(self.clock.now)
+        for start, stop in spans:
+            pool.down.cut(start, stop)
+        pool.free.add(spans)
+        self._hand_out(pool)
+        self._dirty = True
+
+    def _notices(self, job: Running, version: int, _event: simpy.Event) -> None:
+        """A job knows that something broke: it takes other devices, or leaves."""
+        if job.version != version:
+            return
+        now_s, number = self.clock.now, job.queued.job
+        job.settle(now_s)
+        pool = self.pools[self._pool[number]]
+        missing = job.queued.num_devices - job.num_held
+        if missing and not self.plan.kinds[self._kind[number]].holds_nodes:
+            self._requeue(job)
+            return
+        job.stage, job.stopping = Stage.WAITING, pool.plan.idle
+        pool.short.append(job)
+        self._hand_out(pool)
+
+    def _hand_out(self, pool: PoolState) -> None:
+        """Free devices go to running jobs that lack some, in the order in which they began to wait."""
+        now_s = self.clock.now
+        while pool.short:
+            job = pool.short[0]
+            missing = job.queued.num_devices - job.num_held
+            if missing and pool.free.num:
+                pool.settle_idle(now_s)
+                job.settle(now_s)
+                spans = pool.free.take(min(missing, pool.free.num))
+                job.gain(spans)
+                pool.hold(job, spans)
+                missing = job.queued.num_devices - job.num_held
+            if missing:
+                return
+            pool.short.popleft()
+            job.settle(now_s)
+            job.begin(now_s, again=True)
+            self._await(job)
+
+    # ------------------------------------------------------------------------------------- end
+
+    def _close(self, end_s: float) -> None:
+        """Bring all books up to the end."""
+        self.end_s = end_s
+        for number, job in sorted(self._running.items()):
+            job.finish(end_s)
+            self._status[number] = UNFINISHED
+        for pool in self.pools:
+            pool.settle_idle(end_s)
+            pool.settle_down(end_s)
+            for waiting in pool.queue:
+                number = waiting.job
+                self._waited_s[number] += end_s - self._since_s[number]
+                self._since_s[number] = end_s
+                if number in self._durable_s:
+                    self._status[number] = UNFINISHED
+
+    def outcome(self) -> FleetOutcome:
+        """What became of it all."""
+        num = len(self._kind)
+        ledgers = {pool.plan.name: pool.books.ledger(self._table.name) for pool in self.pools}
+        for number, job in self._running.items():
+            if job.num_interruptions:
+                self._interrupted[number] = self._interrupted.get(number, 0) + job.num_interruptions
+        for pool in self.pools:
+            ledgers[pool.plan.name].check_conservation(self.end_s, pool.plan.total_devices)
+        return FleetOutcome(
+            end_s=self.end_s,
+            ledgers=ledgers,
+            num_devices={pool.plan.name: pool.plan.total_devices for pool in self.pools},
+            names=self._table.name,
+            submit_s=self._table.submit_s,
+            devices=np.array(self._devices, np.int64),
+            start_s=np.array(self._start_s),
+            finish_s=np.array(self._finish_s),
+            waited_s=np.array(self._waited_s),
+            status=np.frombuffer(bytes(self._status), np.int8),
+            pool=np.array(self._pool, np.int16),
+            num_preemptions=_counts(self._preempted, num),
+            num_interruptions=_counts(self._interrupted, num),
+            interruptions=tuple(self._interruptions),
+            num_events=self.num_events,
+        )
+
+
+def _counts(found: Mapping[int, int], num: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    counts = np.zeros(num, np.int64)
+    for number, count in found.items():
+        counts[number] = count
+    return counts

@@ -1,0 +1,112 @@
+"""The devices of one pool: free, held, down; and what those that no job holds draw."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from typing import TYPE_CHECKING
+
+from simtool.sim.fleet.books import NOBODY, Books
+from simtool.sim.fleet.plan import Pool
+from simtool.sim.fleet.queue import Queue
+from simtool.sim.fleet.running import Running
+from simtool.sim.fleet.spans import Span, Spans
+from simtool.sim.schedulers import RunningJob
+
+if TYPE_CHECKING:
+    from simtool.sim.fleet.fleet import Fleet
+
+
+class PoolState:
+    """A pool as it is now; a `ClusterView` for schedulers."""
+
+    def __init__(self, index: int, plan: Pool, fleet: Fleet) -> None:
+        self.index, self.plan, self.books, self.queue = index, plan, Books(), Queue()
+        self.free = Spans([(0, plan.total_devices)])
+        self.down = Spans()
+        self.running: list[RunningJob] = []
+        self.short: deque[Running] = deque()
+        self.num_promised = 0  # devices that running jobs hold or wait for
+        self._fleet = fleet
+        self._starts: list[int] = []  # of held spans, with their ends and holders
+        self._held: dict[int, tuple[int, Running]] = {}
+        self._idle_since_s = self._down_since_s = 0.0
+
+    @property
+    def pool(self) -> int:
+        """Its number."""
+        return self.index
+
+    @property
+    def num_devices(self) -> int:
+        """Devices that jobs may hold."""
+        return self.plan.num_devices
+
+    @property
+    def num_free_devices(self) -> int:
+        """Devices that a job may get now."""
+        return max(0, min(self.free.num, self.plan.num_devices - self.num_promised))
+
+    @property
+    def spare_power_w(self) -> float:
+        """Below the power limit [W]."""
+        return self._fleet.spare_power_w
+
+    @property
+    def free_by_pool(self) -> tuple[int, ...]:
+        """Of all pools."""
+        return tuple(pool.num_free_devices for pool in self._fleet.pools)
+
+    def settle_idle(self, now_s: float) -> None:
+        """Write down what free devices drew; call before their number changes."""
+        self.books.add(self._idle_since_s, now_s, NOBODY, self.plan.idle, self.free.num)
+        self._idle_since_s = now_s
+
+    def settle_down(self, now_s: float) -> None:
+        """The same of devices that are down."""
+        self.books.add(self._down_since_s, now_s, NOBODY, self.plan.down, self.down.num)
+        self._down_since_s = now_s
+
+    def hold(self, job: Running, spans: list[Span]) -> None:
+        """Remember who holds devices, for failures to find."""
+        for start, stop in spans:
+            self._held[start] = (stop, job)
+            insort(self._starts, start)
+
+    def unhold(self, spans: list[Span]) -> None:
+        """Forget it."""
+        for start, _ in spans:
+            del self._held[start]
+            del self._starts[bisect_left(self._starts, start)]
+
+    def holders(self, start: int, stop: int) -> list[tuple[Running, Span]]:
+        """Jobs that hold devices between two numbers, and which."""
+        first = max(bisect_right(self._starts, start) - 1, 0)
+        found = []
+        for begin in self._starts[first : bisect_left(self._starts, stop)]:
+            end, job = self._held[begin]
+            if end > start:
+                found.append((job, (max(begin, start), min(end, stop))))
+        return found
+
+    def entry(self, job: Running) -> RunningJob:
+        """A running job as schedulers see it."""
+        queued = job.queued
+        return RunningJob(
+            job.start_s + queued.limit_s,
+            queued.job,
+            queued.num_devices,
+            job.start_s,
+            queued.priority,
+            queued.preemptible,
+        )
+
+    def enlist(self, job: Running) -> None:
+        """It runs here from now on."""
+        insort(self.running, self.entry(job))
+        self.num_promised += job.queued.num_devices
+
+    def delist(self, job: Running) -> None:
+        """It runs here no more."""
+        del self.running[bisect_left(self.running, self.entry(job))]
+        self.num_promised -= job.queued.num_devices
