@@ -22,7 +22,10 @@ FAMILIES = sorted(path.stem for path in (FOLDER / "families").glob("*.yaml"))
 ACCELERATORS = LIBRARY.names("accelerator")
 NODES = LIBRARY.names("node")
 PROFILES = [(kind, name) for kind in FOLDERS for name in LIBRARY.names(kind)]
-NO_QUANTITIES = {"models", "encoders", "vision", "convnets", "recommenders", "effects", "measurements"}
+NO_QUANTITIES = {
+    *("models", "encoders", "vision", "convnets", "recommenders", "effects", "measurements"),
+    "job_generators",
+}
 HARDWARE_FILES = sorted(
     path
     for path in FOLDER.rglob("*.yaml")
@@ -33,7 +36,7 @@ COUNTS = {
     "group_nodes",
 }
 """Whole numbers that need no unit and no source."""
-NO_NUMBERS = {"model", "encoder", "vision", "convnet", "recommender", "effect"}
+NO_NUMBERS = {"model", "encoder", "vision", "convnet", "recommender", "effect", "jobs"}
 """Kinds whose numbers are shapes or multipliers, with one source for all."""
 NUMBERS_OF_A_QUANTITY = {"value", "spread"}
 RESIDUALS = "residual_"
