@@ -9,7 +9,6 @@ from typing import Literal
 
 from simtool.account.energy import weighted_energy
 from simtool.account.money import described, same_money
-from simtool.account.tariff import PowerSteps, Tariff, tariff_of
 from simtool.config.scenario import Money
 from simtool.ledger import Ledger
 from simtool.provenance import Derived, Input, Sourced
@@ -51,26 +50,24 @@ class CostLine:
         return self.amount.value
 
 
-def electricity_cost(
-    ledger: Ledger, price: Signal | Tariff, pue: Sourced, money: Money
-) -> tuple[CostLine, ...]:
-    """Energy of the facility at its price, and what the tariff charges for the load as a whole.
+def electricity_cost(ledger: Ledger, price: Signal, pue: Sourced, money: Money) -> tuple[CostLine, ...]:
+    """Energy of the facility at its price; `simtool.account.electricity.tariff_cost` takes a whole tariff.
 
     ``sum over intervals of power x PUE x integral of the price``. Prices may be negative.
 
     Args:
         ledger: finished record of the run.
-        price: in USD/kWh, or a tariff.
+        price: in USD/kWh.
         pue: facility energy over IT energy.
         money: which money the prices are in.
     """
-    tariff = tariff_of(price) if isinstance(price, Signal) else price
+    if price.unit != "USD/kWh":
+        raise ValueError(f"a price is in USD/kWh, not in {price.unit!r}")
     times = ledger.breakpoints_s
     first_s, last_s = (float(times[0]), float(times[-1])) if times.size else (0.0, 0.0)
-    signal = tariff.energy_price(first_s, last_s)
     portions = tuple(
         Portion(state=state, component=component, amount=amount / JOULES_PER_KWH)
-        for (state, component), amount in weighted_energy(ledger, signal, pue.value).items()
+        for (state, component), amount in weighted_energy(ledger, price, pue.value).items()
     )
     it = Derived(
         name="energy_it_j", value=ledger.energy_j(), unit="J", formula="sum of power x time over the ledger"
@@ -82,31 +79,14 @@ def electricity_cost(
             value=math.fsum(portion.amount for portion in portions),
             unit="USD",
             formula="integral of IT power x PUE x price",
-            inputs=(it, Input("PUE", pue), Input("price", signal.sourced(first_s, last_s))),
+            inputs=(it, Input("PUE", pue), Input("price", price.sourced(first_s, last_s))),
         ),
         driver="energy",
         money=money,
         portions=portions,
-        note="price varies; the mean shown is over time" if not signal.is_constant else "",
+        note="price varies; the mean shown is over time" if not price.is_constant else "",
     )
-    load = PowerSteps(breakpoints_s=times, power_w=ledger.power_w() * pue.value)
-    return energy, *(
-        CostLine(
-            name=line.name,
-            amount=Derived(
-                name=f"cost_{line.name.replace(' ', '_')}_usd",
-                value=line.amount_usd,
-                unit="USD",
-                formula=line.note,
-                inputs=(it, Input("PUE", pue)),
-            ),
-            driver="energy",
-            money=money,
-            portions=spread_over(line.amount_usd, _energy_by_state(ledger), WHOLE_DEVICE),
-            note=line.note,
-        )
-        for line in tariff.load_lines(load)
-    )
+    return (energy,)
 
 
 def rent_cost(ledger: Ledger, price: Sourced, money: Money) -> tuple[CostLine, ...]:
@@ -197,7 +177,3 @@ def grouped(
             words = {"line": name, "state": portion.state, "component": portion.component}
             found.setdefault(tuple(words[key] for key in by), []).append(portion.amount)
     return {key: math.fsum(amounts) for key, amounts in found.items()}
-
-
-def _energy_by_state(ledger: Ledger) -> dict[str, float]:
-    return ledger.energy_j_by("state")

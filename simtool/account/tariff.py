@@ -1,64 +1,146 @@
-"""What every electricity tariff answers, and the table of tariffs.
+"""What an electricity tariff is: a list of parts, each of which charges for a load in its own way.
 
-A tariff has an energy part, which is a price over time and therefore additive: an interval cut in two
-costs the same, twice the power costs twice as much. Whatever is not additive (demand charges, tiers, fixed
-fees, minimum bills) is a line of its own over the load as a whole.
+A part sees the load as a meter does (`simtool.account.metered`): energy by steps of the local calendar, months, and
+what the site drew before. It answers with lines. Lines of energy that know a price at every moment are additive, an
+interval cut in two costs the same; whatever depends on the load as a whole (demand, tiers, fees) is a line by month.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from simtool.account.metered import BillLine, Charge, Metered, PowerSteps
+from simtool.errors import InputError, Problem
 from simtool.registry import Registry
 from simtool.signals import Signal
+from simtool.signals.holidays import NO_HOLIDAYS, Holidays
+from simtool.signals.local_time import LocalTime
+from simtool.signals.signal import FloatArray
+from simtool.signals.windows import LocalCalendar
 from simtool.units import JOULES_PER_KWH
 
+__all__ = [
+    "TARIFFS",
+    "BillLine",
+    "Charge",
+    "Metered",
+    "Part",
+    "PowerSteps",
+    "Tariff",
+    "energy_usd",
+    "tariff_of",
+]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PowerSteps:
-    """Power at the facility's meter: ``power_w[i]`` from ``breakpoints_s[i]`` to ``breakpoints_s[i + 1]``."""
 
-    breakpoints_s: NDArray[np.float64]
-    power_w: NDArray[np.float64]
+class Part(Protocol):
+    """One way in which electricity is charged. Implementations are frozen and pure."""
 
     @property
-    def peak_w(self) -> float:
-        """Highest power; 0 without any interval."""
-        return float(self.power_w.max(initial=0.0))
+    def name(self) -> str:
+        """What its lines are called; unique within a tariff."""
+        ...
+
+    @classmethod
+    def example(cls) -> Self:
+        """A small instance, valid for the years 2024 and 2025, on which the contract tests of all parts run."""
+        ...
+
+    def edges_s(self, calendar: LocalCalendar, begin_s: float, end_s: float) -> FloatArray:
+        """Moments strictly inside a span at which what it charges may change [s since the start]."""
+        ...
+
+    def marginal_price(self, calendar: LocalCalendar, begin_s: float, end_s: float) -> Signal | None:
+        """What one more kWh costs over a span [USD/kWh]; None where it charges nothing for a kWh."""
+        ...
+
+    def charge(self, metered: Metered) -> Charge:
+        """What it charges for a load."""
+        ...
+
+
+TARIFFS: Registry[type[Part]] = Registry("tariff", "simtool.account.tariffs", "simtool.tariffs")
+"""Parts of tariffs by kind: the modules of ``simtool.account.tariffs`` and plug-ins of other distributions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TariffLine:
-    """A line of the bill that depends on the load as a whole."""
+class Tariff:
+    """All that a utility or supplier charges for one site.
 
-    name: str
-    amount_usd: float
-    note: str
+    Raises:
+        InputError: two parts of one name.
+    """
+
+    name: str = "tariff"
+    parts: tuple[Part, ...]
+    timezone: str = ""
+    """Zone of the clock that it charges by; the site's where empty."""
+    holidays: Holidays = NO_HOLIDAYS
+    part_month: Literal["prorated", "full"] = "prorated"
+    """What a month is charged in which the load runs for a part only: monthly amounts (fees, USD per kW, limits of
+    tiers, minimum) by its share of the month's seconds, or in full."""
+    minimum_usd_per_month: float = 0.0
+    """Least total of a month; the missing amount is a line of its own."""
+    contract_power_w: float | None = None
+    """Contracted power, where a part charges a share of it in any case."""
+    contains_carbon_price: bool = True
+    """Whether a price on carbon is in its prices already; where not, it comes on top of the bill."""
+    standing: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Peaks of the months before the load, by name of the demand charge, the latest last [W]: a ratchet stands on
+    them."""
+
+    def __post_init__(self) -> None:
+        names = [part.name for part in self.parts]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            found = f"found two parts called {doubled[0]!r}"
+            raise InputError(
+                Problem(self.name, "parts", found, "one name for one line", "rename one of them")
+            )
+        unknown = sorted(set(self.standing) - set(names))
+        if unknown:
+            found, allowed = f"found peaks of {unknown[0]!r}", f"parts: {', '.join(names)}"
+            raise InputError(
+                Problem(self.name, "standing", found, allowed, "name a demand charge of the tariff")
+            )
+
+    def calendar(self, clock: LocalTime) -> LocalCalendar:
+        """The calendar that it charges by, given the site's clock."""
+        zone = self.timezone or clock.zone
+        return LocalCalendar(clock=LocalTime(start=clock.start, zone=zone), holidays=self.holidays)
+
+    def marginal_price(self, clock: LocalTime, begin_s: float, end_s: float) -> Signal:
+        """What one more kWh costs over a span, without demand charges [USD/kWh].
+
+        A tiered part counts with its last block, which is where a datacenter's next kWh falls; what a power
+        purchase agreement covers is not on offer for the next one.
+        """
+        calendar = self.calendar(clock)
+        prices = [part.marginal_price(calendar, begin_s, end_s) for part in self.parts]
+        return sum_of([price for price in prices if price is not None], begin_s, end_s)
+
+    def with_contract(self, power_w: float) -> Tariff:
+        """The same tariff with another contracted power [W]."""
+        return replace(self, contract_power_w=power_w)
 
 
-class Tariff(Protocol):
-    """How electricity is charged. Implementations are frozen and pure."""
-
-    @classmethod
-    def example(cls) -> Tariff:
-        """A small instance, valid for the first day, on which the contract tests of all tariffs run."""
-        ...
-
-    def energy_price(self, begin_s: float, end_s: float) -> Signal:
-        """Price of energy over this span [USD/kWh]."""
-        ...
-
-    def load_lines(self, load: PowerSteps) -> tuple[TariffLine, ...]:
-        """What the load as a whole costs on top of its energy."""
-        ...
-
-
-TARIFFS: Registry[type[Tariff]] = Registry("tariff", "simtool.account.tariffs", "simtool.tariffs")
-"""Tariffs by name: the modules of ``simtool.account.tariffs`` and plug-ins of other distributions."""
+def sum_of(signals: Sequence[Signal], begin_s: float, end_s: float) -> Signal:
+    """Sum of prices over a span [USD/kWh]; a constant where all of them are."""
+    if len(signals) == 1:
+        return signals[0]
+    if all(signal.is_constant for signal in signals):
+        return Signal.constant(float(sum(float(signal.values[0]) for signal in signals)), "USD/kWh")
+    inner = [edges[(edges > begin_s) & (edges < end_s)] for edges in (signal.edges_s for signal in signals)]
+    edges = np.unique(np.concatenate([[begin_s], *inner]))
+    values = np.sum([signal.at(edges) for signal in signals], axis=0)
+    sources = dict.fromkeys(signal.source or signal.name for signal in signals)
+    return Signal.from_steps(
+        edges, values, end_s=end_s, unit="USD/kWh", source=" + ".join(source for source in sources if source)
+    )
 
 
 def energy_usd(
@@ -77,4 +159,4 @@ def tariff_of(price: Signal) -> Tariff:
     from simtool.account.tariffs.flat import Flat
     from simtool.account.tariffs.real_time import RealTime
 
-    return Flat(price) if price.is_constant else RealTime(price)
+    return Tariff(parts=(Flat(price) if price.is_constant else RealTime(price),))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -19,9 +19,13 @@ from simtool.account.costs import (
     rent_cost,
     total_cost,
 )
+from simtool.account.electricity import tariff_cost
 from simtool.account.energy import FACILITY, energy_scopes
 from simtool.account.own import Hardware, own_cost
-from simtool.account.tariff import PowerSteps, TariffLine
+from simtool.account.tariff import Tariff, tariff_of
+from simtool.account.tariffs.demand import Demand
+from simtool.account.tariffs.fixed import Fixed
+from simtool.account.tariffs.flat import Flat
 from simtool.config.scenario import Money
 from simtool.errors import InputError
 from simtool.ledger import Ledger
@@ -203,25 +207,33 @@ def test_nothing_happened_costs_nothing() -> None:
     assert all(portion.amount == 0 for line in lines for portion in line.portions)
 
 
-@dataclass(frozen=True)
-class WithDemandCharge:
-    """Energy at 0.1 USD/kWh and 10 USD for every kW of the highest power."""
-
-    def energy_price(self, begin_s: float, end_s: float) -> Signal:
-        del begin_s, end_s
-        return Signal.constant(0.1, "USD/kWh")
-
-    def load_lines(self, load: PowerSteps) -> tuple[TariffLine, ...]:
-        return (TariffLine(name="demand charge", amount_usd=load.peak_w / 100, note="10 USD/kW"),)
-
-    @classmethod
-    def example(cls) -> WithDemandCharge:
-        return cls()
-
-
-def test_a_tariff_may_charge_for_the_load_as_a_whole() -> None:
-    lines = electricity_cost(two_hours(), WithDemandCharge(), number(1.2), MONEY)
-    demand = of(lines, "demand charge")
-    assert demand.amount_usd == pytest.approx(16 * 600 * 1.2 / 100)
-    assert math.fsum(portion.amount for portion in demand.portions) == pytest.approx(demand.amount_usd)
+def test_a_whole_tariff_is_billed_and_spread_over_what_the_devices_did() -> None:
+    demand = Demand(price_usd_per_kw_month=10.0, interval_s=HOUR_S)
+    flat = Flat(Signal.constant(0.1, "USD/kWh"))
+    tariff = Tariff(parts=(flat, demand, Fixed(amount_usd_per_month=62.0)), part_month="full")
+    lines = tariff_cost(two_hours(), tariff, datetime(2025, 1, 1, tzinfo=UTC), "UTC", number(1.2), MONEY)
+    (plain,) = electricity_cost(two_hours(), flat.signal, number(1.2), MONEY)
+    electricity = of(lines, "electricity")
+    assert electricity.amount_usd == pytest.approx(plain.amount_usd, rel=1e-12)
+    by_part = {(part.state, part.component): part.amount for part in plain.portions}
+    assert {(part.state, part.component): part.amount for part in electricity.portions} == pytest.approx(
+        by_part
+    )
+    # The highest hour is the first, in which nobody is idle: idle devices owe nothing to the demand charge.
+    assert of(lines, "demand").amount_usd == pytest.approx(16 * 0.6 * 1.2 * 10.0)
+    assert grouped([("demand", of(lines, "demand").portions)], ["state"])["idle",] == 0.0
+    assert of(lines, "customer charge").amount_usd == pytest.approx(62.0)
     assert total_cost(lines).value == math.fsum(line.amount_usd for line in lines)
+
+
+@given(ledgers(), step_signals(), st.floats(1.0, 2.0))
+def test_a_tariff_of_one_price_is_that_price(ledger: Ledger, price: Signal, pue: float) -> None:
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    lines = tariff_cost(ledger, tariff_of(price), start, "Asia/Kathmandu", number(pue), MONEY)
+    (plain,) = electricity_cost(ledger, price, number(pue), MONEY)
+    gross = math.fsum(abs(portion.amount) for portion in plain.portions)
+    assert abs(math.fsum(line.amount_usd for line in lines) - plain.amount_usd) <= 1e-9 * gross + 1e-12
+    for by in ("state", "component"):
+        one, other = (grouped([("e", line.portions)], [by]) for line in (plain, *lines))
+        assert one.keys() == other.keys()
+        assert all(abs(one[key] - other[key]) <= 1e-9 * gross + 1e-12 for key in one)
