@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from simtool import load_scenario
-from simtool.profiles.find import ProfileLibrary, shipped_folder
+from simtool.profiles.find import FOLDERS, ProfileLibrary, shipped_folder
 from tests.house.tree import ROOT, fenced_blocks, name
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -92,7 +92,7 @@ def shown_files(folder: str) -> list[Any]:
     ]
 
 
-KINDS = {"": "accelerator", "models": "model", "effects": "effect", "nodes": "node", "networks": "network"}
+KINDS = {folder: kind for kind, folder in FOLDERS.items()}
 
 
 @pytest.mark.parametrize(("target", "content"), shown_files("hardware_profiles/"))
