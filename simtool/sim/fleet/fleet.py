@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,13 +12,14 @@ import simpy
 
 from simtool.errors import InfeasibleError, SimtoolError
 from simtool.jobs.table import JobTable
-from simtool.sim.clock import FIRST, LAST, NORMAL, Clock
+from simtool.ledger import lost
+from simtool.sim.clock import FIRST, LAST, Clock
 from simtool.sim.fleet.outcome import NEVER_STARTED, OVER_LIMIT, UNFINISHED, FleetOutcome, Interruption
 from simtool.sim.fleet.placement import PLACEMENTS, num_racks
-from simtool.sim.fleet.plan import FleetPlan, NodeEvent
+from simtool.sim.fleet.plan import FleetPlan, Found, NodeEvent
 from simtool.sim.fleet.pool import PoolState
 from simtool.sim.fleet.power import Governor
-from simtool.sim.fleet.running import Running, Stage
+from simtool.sim.fleet.running import Running, Stage, Suspicion, Undecided
 from simtool.sim.fleet.spans import Span
 from simtool.sim.schedulers import SCHEDULERS, QueuedJob, SignalView
 from simtool.units import display
@@ -58,6 +60,7 @@ class Fleet:
         self._waited_s, self._start_s, self._finish_s = [0.0] * num, [math.nan] * num, [math.nan] * num
         self._status, self._pool = bytearray([NEVER_STARTED]) * num, [-1] * num
         self._devices = jobs.num_devices.tolist()
+        self._carried: dict[int, tuple[list[Undecided], Suspicion | None]] = {}  # of the same
         self._preempted: dict[int, int] = {}
         self._interrupted: dict[int, int] = {}
         self._interruptions: list[Interruption] = []
@@ -194,11 +197,12 @@ class Fleet:
                     f"{display(governor.floor_w(), 'W')} that devices draw without any work",
                     ("a limit above that",),
                 )
-            self._interrupted_by(youngest, "power limit")
+            number = youngest.queued.job
+            self._note(self.pools[self._pool[number]], "power limit", (self._table.name[number],))
             self._leave(youngest)
             point, self.spare_power_w = governor.point(now_s, self._running.values())
         for job in self._running.values():
-            if job.retime(now_s, point):
+            if job.retime(now_s, point=point):
                 self._await(job)
 
     def _start(self, pool: PoolState, number: int, num_devices: int | None) -> bool:
@@ -244,8 +248,11 @@ class Fleet:
         )
         self._running[number] = running
         pool.enlist(running)
+        if number in self._carried:
+            running.pending, running.suspicion = self._carried.pop(number)
         if self._watch:
             pool.hold(running, spans)
+            running.retime(now_s, straggle=pool.slowness(spans))
         self._waited_s[number] += now_s - self._since_s[number]
         if not again:
             self._start_s[number] = now_s
@@ -283,6 +290,7 @@ class Fleet:
         if self._watch:
             pool.unhold(job.spans)
         pool.free.add(job.spans)
+        pool.drain(job.spans)
         if job.num_interruptions:
             self._interrupted[number] = self._interrupted.get(number, 0) + job.num_interruptions
         self._hand_out(pool)
@@ -318,16 +326,13 @@ class Fleet:
     def _requeue(self, job: Running) -> None:
         number = job.queued.job
         self._durable_s[number] = job.durable_s
+        if job.suspicion is not None:
+            self._carried[number] = job.pending, job.suspicion
         self._release(job)
         self._since_s[number] = self.clock.now
         asked = int(self._table.num_devices[number])
         queued = job.queued if job.queued.num_devices == asked else job.queued._replace(num_devices=asked)
         self._enqueue(queued, self._kind[number])
-
-    def _interrupted_by(self, job: Running, cause: str) -> None:
-        names = (self._table.name[job.queued.job],)
-        pool = self.plan.pools[self._pool[job.queued.job]].name
-        self._interruptions.append(Interruption(time_s=self.clock.now, cause=cause, pool=pool, jobs=names))
 
     # -------------------------------------------------------------------------------- failures
 
@@ -340,51 +345,155 @@ class Fleet:
             self._break(pool, event)
 
     def _break(self, pool: PoolState, event: NodeEvent) -> None:
-        now_s, size = self.clock.now, pool.plan.devices_per_node
+        size = pool.plan.devices_per_node
         spans = [(first * size, last * size) for first, last in event.nodes]
+        match event.effect:
+            case "failure":
+                self._fails(pool, event, spans)
+            case "maintenance":
+                self._maintains(pool, event, spans)
+            case "straggler":
+                pool.slow.setdefault(event.nodes[0][0], []).append(event)
+                self._repace(pool, event)
+                self._after(event.detection_s, partial(self._found_slow, pool, event))
+            case "software":
+                for job, _ in pool.holders(spans[0][0], spans[0][0] + 1):
+                    self._stops(pool, job, event)
+            case "corruption":
+                for job, _ in pool.holders(spans[0][0], spans[0][0] + 1):
+                    if job.corrupt(self.clock.now, event):
+                        self._after(
+                            event.detection_s, partial(self._found_corrupt, pool, event, job.queued.job)
+                        )
+            case other:
+                raise SimtoolError(f"fleet: nothing is known of the effect {other!r}")
+
+    def _after(self, delay_s: float, call: Callable[[], None]) -> None:
+        if delay_s < math.inf:
+            self.clock.until(self.clock.now + delay_s).callbacks.append(lambda _: call())
+
+    def _stops(self, pool: PoolState, job: Running, event: NodeEvent) -> bool:
+        """A job is interrupted, unless it has stopped already."""
+        if job.stage not in (Stage.RUNNING, Stage.SAVING):
+            job.settle(self.clock.now)
+            return False
+        job.interrupt(self.clock.now, event.detection_s)
+        self.clock.until(job.stop_s).callbacks.append(partial(self._notices, job, job.version))
+        self._note(pool, event.cause, (self._table.name[job.queued.job],))
+        return True
+
+    def _note(self, pool: PoolState, cause: str, jobs: tuple[str, ...]) -> None:
+        """Several jobs that one event stops are one interruption."""
+        last = self._interruptions[-1] if self._interruptions else None
+        if last is not None and (last.time_s, last.cause, last.pool) == (
+            self.clock.now,
+            cause,
+            pool.plan.name,
+        ):
+            self._interruptions[-1] = replace(last, jobs=(*last.jobs, *jobs))
+            return
+        self._interruptions.append(
+            Interruption(time_s=self.clock.now, cause=cause, pool=pool.plan.name, jobs=jobs)
+        )
+
+    def _fails(self, pool: PoolState, event: NodeEvent, spans: list[Span]) -> None:
+        """Nodes go down, with the devices that jobs hold on them."""
+        now_s = self.clock.now
         hit: dict[int, tuple[Running, list[Span]]] = {}
         for start, stop in spans:
             for job, span in pool.holders(start, stop):
                 hit.setdefault(job.queued.job, (job, []))[1].append(span)
         noticed_s = now_s
-        stopped: list[str] = []
-        for number, (job, lost) in sorted(hit.items()):
-            if job.stage in (Stage.RUNNING, Stage.SAVING):
-                stopped.append(self._table.name[number])
-                job.interrupt(now_s, event.detection_s)
-                version = job.version
-                self.clock.until(job.stop_s, NORMAL).callbacks.append(partial(self._notices, job, version))
-            else:
-                job.settle(now_s)
+        for _, (job, parts) in sorted(hit.items()):
+            self._stops(pool, job, event)
             noticed_s = max(noticed_s, job.stop_s if job.stage is Stage.DETECTING else now_s)
-            if event.repair_s > 0.0:
-                held = job.spans
-                job.lose(lost)
-                pool.unhold(held)
-                pool.hold(job, job.spans)
-        if stopped:
-            self._interruptions.append(
-                Interruption(time_s=now_s, cause=event.cause, pool=pool.plan.name, jobs=tuple(stopped))
-            )
-        if event.repair_s > 0.0:
-            self._take_down(
-                pool, spans, [span for _, lost in hit.values() for span in lost], noticed_s, event
-            )
+            held = job.spans
+            job.lose(parts)
+            pool.unhold(held)
+            pool.hold(job, job.spans)
+        gone = [span for _, parts in hit.values() for span in parts]
+        self._take_down(pool, spans, gone, max(now_s + event.repair_s, noticed_s))
 
-    def _take_down(
-        self, pool: PoolState, spans: list[Span], lost: list[Span], noticed_s: float, event: NodeEvent
-    ) -> None:
-        """Free and lost devices of failed nodes are down until their repair; those down already stay as they are."""
+    def _maintains(self, pool: PoolState, event: NodeEvent, spans: list[Span]) -> None:
+        """Nodes are wanted: jobs on them save their state and queue again, and what is freed goes down."""
+        until_s = self.clock.now + event.repair_s
+        pool.draining += [(start, stop, until_s) for start, stop in spans]
+        jobs = {job.queued.job: job for start, stop in spans for job, _ in pool.holders(start, stop)}
+        self._take_down(pool, spans, [], until_s)
+        for _, job in sorted(jobs.items()):
+            if job.stage is Stage.RUNNING and job.course.at(self.clock.now).done_s < job.total_s:
+                self._note(pool, event.cause, (self._table.name[job.queued.job],))
+                self._leave(job)
+
+    def _repace(self, pool: PoolState, event: NodeEvent) -> None:
+        """A node became slow, or as quick as the others again."""
+        size = pool.plan.devices_per_node
+        first, last = event.nodes[0]
+        for job, _ in pool.holders(first * size, last * size):
+            if job.retime(self.clock.now, straggle=pool.slowness(job.spans)):
+                self._await(job)
+
+    def _found_slow(self, pool: PoolState, event: NodeEvent) -> None:
+        slow = pool.slow.get(event.nodes[0][0], [])
+        if event not in slow:
+            return  # the node was down meanwhile
+        slow.remove(event)
+        if event.repair_s > 0.0:
+            self._goes_down(pool, event)
+        else:
+            self._repace(pool, event)
+
+    def _found_corrupt(self, pool: PoolState, event: NodeEvent, number: int) -> None:
+        job = self._running.get(number)
+        if job is None:
+            self._found_corrupt_in_queue(event, number)
+            return
+        if job.suspicion is None or job.suspicion.event is not event:
+            return
+        where = job.spans
+        job.find_corruption(self.clock.now)
+        self.clock.until(self.clock.now).callbacks.append(partial(self._notices, job, job.version))
+        self._note(pool, event.cause, (self._table.name[number],))
+        size = pool.plan.devices_per_node
+        first, last = (edge * size for edge in event.nodes[0])
+        if event.repair_s > 0.0 and any(start < last and first < stop for start, stop in where):
+            self._goes_down(pool, event)
+
+    def _found_corrupt_in_queue(self, event: NodeEvent, number: int) -> None:
+        """The job waits to go on; it will go on from the last state from before."""
+        pending, suspicion = self._carried.get(number, ([], None))
+        if suspicion is None or suspicion.event is not event:
+            return
+        del self._carried[number]
+        self._durable_s[number] = min(self._durable_s[number], suspicion.clean_s)
+        for (t0_s, t1_s, pattern, done_s), num, books in pending:
+            books.add(t0_s, t1_s, number, lost(pattern) if done_s > suspicion.clean_s else pattern, num)
+
+    def _goes_down(self, pool: PoolState, event: NodeEvent) -> None:
+        """The node of a straggler or a corruption, once it is found."""
+        size = pool.plan.devices_per_node
+        found = Found(event.nodes, event.cause, event.repair_s)
+        self._fails(pool, found, [(first * size, last * size) for first, last in event.nodes])
+
+    def _take_down(self, pool: PoolState, spans: list[Span], held: list[Span], back_s: float) -> None:
+        """Free and lost devices of nodes go down; those that are down already stay as they are."""
         now_s = self.clock.now
         pool.settle_idle(now_s)
         pool.settle_down(now_s)
-        gone = lost + [part for start, stop in spans for part in pool.free.cut(start, stop)]
+        gone = held + [part for start, stop in spans for part in pool.free.cut(start, stop)]
+        pool.forget_slow(spans)
+        self.down_until(pool, gone, back_s)
+
+    def down_until(self, pool: PoolState, gone: list[Span], back_s: float) -> None:
+        """Devices that nobody holds any more are down until they are back."""
         if not gone:
             return
+        pool.settle_down(self.clock.now)
         pool.down.add(gone)
-        back_s = max(now_s + event.repair_s, noticed_s)
         if back_s < math.inf:
-            self.clock.until(back_s, FIRST).callbacks.append(lambda _: self._repaired(pool, gone))
+            self.clock.until(max(back_s, self.clock.now), FIRST).callbacks.append(
+                lambda _: self._repaired(pool, gone)
+            )
         self._dirty = True
 
     def _repaired(self, pool: PoolState, spans: list[Span]) -> None:
@@ -393,6 +502,7 @@ class Fleet:
         for start, stop in spans:
             pool.down.cut(start, stop)
         pool.free.add(spans)
+        pool.drain(spans)
         self._hand_out(pool)
         self._dirty = True
 
@@ -428,6 +538,7 @@ class Fleet:
                 return
             pool.short.popleft()
             job.settle(now_s)
+            job.straggle = pool.slowness(job.spans)
             job.begin(now_s, again=True)
             self._await(job)
 
@@ -439,6 +550,9 @@ class Fleet:
         for number, job in sorted(self._running.items()):
             job.finish(end_s)
             self._status[number] = UNFINISHED
+        for number, (pending, _) in self._carried.items():
+            for (t0_s, t1_s, pattern, _), devices, books in pending:
+                books.add(t0_s, t1_s, number, pattern, devices)
         for pool in self.pools:
             pool.settle_idle(end_s)
             pool.settle_down(end_s)

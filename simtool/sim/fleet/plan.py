@@ -35,6 +35,9 @@ class PoolUse:
     def __post_init__(self) -> None:
         if not self.points:
             raise InputError(Problem("fleet", "points", "found none", "at least one operating point"))
+        if self.checkpoint is not None and self.checkpoint.kind == "in-memory":
+            found, mend = "found the kind in-memory", "use synchronous or asynchronous ones"
+            raise InputError(Problem("fleet", "checkpoint", found, "what a fleet can follow", mend))
         speeds = [point.speed for point in self.points]
         if not all(0.0 < speed < math.inf for speed in speeds) or speeds != sorted(speeds, reverse=True):
             raise InputError(Problem("fleet", "points", f"found speeds {speeds}", "falling speeds above 0"))
@@ -98,7 +101,12 @@ class Pool:
 
 
 class NodeEvent(Protocol):
-    """Something that happens to nodes of a pool, known beforehand to nobody in the fleet."""
+    """Something that happens to nodes of a pool; see `simtool.sim.hazards`.
+
+    A fleet takes ``maintenance`` as: jobs on the nodes save their state when it begins, and queue again; the
+    nodes are down from then on, until its end. A ``software`` failure and a ``corruption`` are of the job that
+    holds the first device of the first node.
+    """
 
     @property
     def time_s(self) -> float:
@@ -116,14 +124,36 @@ class NodeEvent(Protocol):
         ...
 
     @property
+    def effect(self) -> str:
+        """What it does."""
+        ...
+
+    @property
     def detection_s(self) -> float:
         """From the event until jobs notice."""
         ...
 
     @property
     def repair_s(self) -> float:
-        """From the event until the nodes work again; 0: they never stopped, only the jobs did."""
+        """Until the nodes work again."""
         ...
+
+    @property
+    def slowdown(self) -> float:
+        """Of a straggler."""
+        ...
+
+
+class Found(NamedTuple):
+    """A node that was found to be slow or to compute nonsense fails now, as everybody knows."""
+
+    nodes: Sequence[tuple[int, int]]
+    cause: str
+    repair_s: float
+    time_s: float = 0.0
+    effect: str = "failure"
+    detection_s: float = 0.0
+    slowdown: float = 1.0
 
 
 class PowerLimit(NamedTuple):

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from simtool.sim.fleet.books import NOBODY, Books
-from simtool.sim.fleet.plan import Pool
+from simtool.sim.fleet.plan import NodeEvent, Pool
 from simtool.sim.fleet.queue import Queue
 from simtool.sim.fleet.running import Running
 from simtool.sim.fleet.spans import Span, Spans
@@ -26,6 +26,10 @@ class PoolState:
         self.down = Spans()
         self.running: list[RunningJob] = []
         self.short: deque[Running] = deque()
+        self.slow: dict[int, list[NodeEvent]] = {}
+        """What makes a node slow, by node."""
+        self.draining: list[tuple[int, int, float]] = []
+        """Spans of devices that go down as soon as they are free, and until when [s]."""
         self.num_promised = 0  # devices that running jobs hold or wait for
         self._fleet = fleet
         self._starts: list[int] = []  # of held spans, with their ends and holders
@@ -66,6 +70,38 @@ class PoolState:
         """The same of devices that are down."""
         self.books.add(self._down_since_s, now_s, NOBODY, self.plan.down, self.down.num)
         self._down_since_s = now_s
+
+    def slowness(self, spans: list[Span]) -> float:
+        """Of the slowest node that these devices are of, 1 if none is slow."""
+        size = self.plan.devices_per_node
+        return max(
+            (
+                event.slowdown
+                for node, events in self.slow.items()
+                if any(start < (node + 1) * size and node * size < stop for start, stop in spans)
+                for event in events
+            ),
+            default=1.0,
+        )
+
+    def forget_slow(self, spans: list[Span]) -> None:
+        """Nodes that go down come back as quick as the others."""
+        size = self.plan.devices_per_node
+        for node in [node for node in self.slow if any(a <= node * size < b for a, b in spans)]:
+            del self.slow[node]
+
+    def drain(self, spans: list[Span]) -> None:
+        """Devices that are free now go down, where maintenance waits for them."""
+        now_s = self._fleet.clock.now
+        self.draining = [one for one in self.draining if one[2] > now_s]
+        for first, last, until_s in self.draining:
+            gone = [
+                part
+                for start, stop in spans
+                if start < last and first < stop
+                for part in self.free.cut(max(start, first), min(stop, last))
+            ]
+            self._fleet.down_until(self, gone, until_s)
 
     def hold(self, job: Running, spans: list[Span]) -> None:
         """Remember who holds devices, for failures to find."""

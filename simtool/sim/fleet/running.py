@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import Enum
+from typing import NamedTuple
 
 from simtool.ledger import lost
 from simtool.sim.fleet.books import Books
@@ -28,6 +29,22 @@ class Stage(Enum):
     """Its state, before it leaves."""
 
 
+class Undecided(NamedTuple):
+    """Work whose fate is open: what was done, by how many devices of which pool."""
+
+    piece: Piece
+    num_devices: int
+    books: Books
+
+
+class Suspicion(NamedTuple):
+    """What a job computes has been wrong since a moment, and nobody has found out yet."""
+
+    event: object
+    clean_s: float
+    """Work in the latest state from before."""
+
+
 class Running:
     """One job from the moment it gets devices until it gives them back."""
 
@@ -48,6 +65,8 @@ class Running:
         "start_s",
         "stop_s",
         "stopping",
+        "straggle",
+        "suspicion",
         "total_s",
         "use",
         "version",
@@ -71,7 +90,9 @@ class Running:
         self.num_held = sum(stop - start for start, stop in spans)
         self.start_s, self.total_s, self.durable_s = now_s, total_s, durable_s
         self.point, self.slowed = point, slowed
-        self.pending: list[Piece] = []
+        self.straggle = 1.0
+        self.pending: list[Undecided] = []
+        self.suspicion: Suspicion | None = None
         self.stopping = use.points[point].pattern
         self.since_s = self.stop_s = now_s
         self.saved_s = durable_s
@@ -89,19 +110,20 @@ class Running:
             self.total_s,
             now_s,
             point=self.point,
-            slowed=self.slowed,
+            slowed=self.slowed / self.straggle,
             done_s=self.durable_s,
             durable_s=self.durable_s,
             lead_s=self.use.restart_s if again else 0.0,
             lead=self.use.restart_pattern,
         )
 
-    def retime(self, now_s: float, point: int) -> bool:
-        """Go on at another operating point; False if that changes nothing now."""
-        point = min(point, len(self.use.points) - 1)
-        if point == self.point:
+    def retime(self, now_s: float, *, point: int | None = None, straggle: float | None = None) -> bool:
+        """Go on at another operating point, or with a slower or quicker node; False if that changes nothing now."""
+        point = self.point if point is None else min(point, len(self.use.points) - 1)
+        straggle = self.straggle if straggle is None else straggle
+        if (point, straggle) == (self.point, self.straggle):
             return False
-        self.point = point
+        self.point, self.straggle = point, straggle
         if self.stage is not Stage.RUNNING:
             return False
         position = self.course.at(now_s)
@@ -118,7 +140,7 @@ class Running:
             self.total_s,
             now_s,
             point=point,
-            slowed=self.slowed,
+            slowed=self.slowed / straggle,
             done_s=position.done_s,
             durable_s=position.durable_s,
             saved_at_s=saved_at_s,
@@ -134,6 +156,7 @@ class Running:
             self._close(now_s)
         else:
             self.settle(now_s)
+        self.suspicion = None
         self._book(math.inf)
 
     def interrupt(self, now_s: float, detection_s: float) -> None:
@@ -197,35 +220,66 @@ class Running:
             self.books.add(self.since_s, now_s, self.queued.job, self.stopping, self.num_held)
         self.since_s = now_s
 
+    def corrupt(self, now_s: float, event: object) -> bool:
+        """From now on it computes nonsense; False if it computes nothing, or nonsense already."""
+        if self.stage is not Stage.RUNNING or self.suspicion is not None:
+            return False
+        clean_s = self.durable_s if self.use.checkpoint is None else self.course.saved_at_s(now_s)
+        self.suspicion = Suspicion(event, max(clean_s, 0.0))
+        return True
+
+    def find_corruption(self, now_s: float) -> None:
+        """It is found: everything since the last state from before is lost."""
+        if self.suspicion is None:
+            return
+        clean_s = self.suspicion.clean_s
+        if self.stage is Stage.RUNNING:
+            clean_s = min(clean_s, self.course.at(now_s).durable_s)
+            self._close(now_s)
+        else:
+            clean_s = min(clean_s, self.durable_s)
+            self.settle(now_s)
+        self.suspicion, self.durable_s = None, clean_s
+        self._book(clean_s)
+        if self.stage is not Stage.WAITING:
+            self.stage, self.stopping = Stage.DETECTING, lost(self.course.pattern)
+            self.since_s = self.stop_s = now_s
+            self.num_interruptions += 1
+            self.version += 1
+
     def _close(self, now_s: float) -> None:
         """The course ends here; its pieces wait to be written down."""
         course, safe = self.course, 0
-        if not self.pending:
+        if not self.pending and self.suspicion is None and self.use.checkpoint is not None:
             safe = course.num_durable(now_s)
-            if safe < MANY or self.use.checkpoint is None:
-                safe = 0
-            else:
-                begins, ends, stops = course.regular(safe)
-                job, num = self.queued.job, self.num_held
-                self.books.add_many(begins, ends, job, course.pattern, num)
-                self.books.add_many(ends, stops, job, self.use.checkpoint.pattern, num)
-        self.pending += course.pieces(now_s, safe)
+            safe = safe if safe >= MANY else 0
+        if safe and self.use.checkpoint is not None:
+            begins, ends, stops = course.regular(safe)
+            job, num = self.queued.job, self.num_held
+            self.books.add_many(begins, ends, job, course.pattern, num)
+            self.books.add_many(ends, stops, job, self.use.checkpoint.pattern, num)
+        self.pending += [Undecided(piece, self.num_held, self.books) for piece in course.pieces(now_s, safe)]
 
     def _book_safe(self, durable_s: float) -> None:
-        """Write down what no failure can undo any more."""
+        """Write down what nothing can undo any more."""
+        if self.suspicion is not None:
+            durable_s = min(durable_s, self.suspicion.clean_s)
         limit_s = self._limit_s(durable_s)
-        waiting = [piece for piece in self.pending if piece.done_s > limit_s]
-        self.pending = [piece for piece in self.pending if not piece.done_s > limit_s]
-        self._book(math.inf)
+        waiting = [one for one in self.pending if one.piece.done_s > limit_s]
+        self._write([one for one in self.pending if not one.piece.done_s > limit_s], math.inf)
         self.pending = waiting
 
     def _book(self, durable_s: float) -> None:
-        """Write down all that waits for it: work beyond what is safe was in vain."""
+        """Write down what waits for it: work beyond what is safe was in vain, the rest may still be suspect."""
         limit_s = self._limit_s(durable_s)
-        job, num, add = self.queued.job, self.num_held, self.books.add
-        for t0_s, t1_s, pattern, done_s in self.pending:
-            add(t0_s, t1_s, job, lost(pattern) if done_s > limit_s else pattern, num)
-        self.pending = []
+        self._write([one for one in self.pending if one.piece.done_s > limit_s], -math.inf)
+        self.pending = [one for one in self.pending if not one.piece.done_s > limit_s]
+        self._book_safe(durable_s)
+
+    def _write(self, decided: list[Undecided], durable_s: float) -> None:
+        job = self.queued.job
+        for (t0_s, t1_s, pattern, done_s), num, books in decided:
+            books.add(t0_s, t1_s, job, lost(pattern) if done_s > durable_s else pattern, num)
 
     def _limit_s(self, durable_s: float) -> float:
         """Work up to here is safe; the rounding of a sum is not taken for work."""
