@@ -1,22 +1,26 @@
-"""Nodes: which are free, down, or held by which job; the queue; what nodes without a job draw."""
+"""Nodes: which are free, down, slow, or held by which job; the queue; what nodes without a job draw."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from simtool.errors import SimtoolError
 from simtool.ledger import Ledger
 from simtool.sim.clock import FIRST, LAST, Clock
+from simtool.sim.hazards import HazardEvent
 from simtool.sim.outcome import Event
 from simtool.sim.plan import ClusterPlan, FailurePlan
 from simtool.sim.schedulers import Devices, QueuedJob, Scheduler, SignalView, Waiting
 
 if TYPE_CHECKING:
     from simtool.sim.job import Job
+
+NODE_CAUSE = "node"
+"""What failures are put down to where a plan names no causes."""
 
 
 class Cluster:
@@ -42,6 +46,7 @@ class Cluster:
         self._schedule, self._signals = schedule, signals
         self._free = list(range(plan.total_nodes))
         self._is_down = bytearray(plan.total_nodes)
+        self._slow: dict[int, list[HazardEvent]] = {}  # what makes it slow, by node
         self._num_down = 0
         self._holder: list[Job | None] = [None] * plan.total_nodes
         self._num_held_places = 0
@@ -61,6 +66,9 @@ class Cluster:
 
     def refill(self, job: Job) -> bool:
         """Give a running job nodes in place of those it lost; False if it must wait for more."""
+        if job.num_missing == 0:  # its software failed, or its nodes are back already
+            job.gain([])
+            return True
         self._short.append(job)
         self._hand_out()
         return job.num_missing == 0
@@ -80,37 +88,120 @@ class Cluster:
         """Note an event at the present moment."""
         self.events.append(Event(time_s=self._clock.now, kind=kind, job=job, node=node, note=note))
 
-    def fail(self, node: int) -> None:
-        """A node fails now, unless it is down already."""
-        if self._is_down[node]:
+    def strike(self, event: HazardEvent) -> None:
+        """Something goes wrong now.
+
+        Nodes that are down already are left alone. ``failure`` and ``maintenance``: the other nodes go down
+        for `repair_s`, at least until that was noticed. ``software``: the job that holds the first node
+        restarts. ``corruption``: what that job does from now on is worthless, which shows `detection_s` later:
+        it goes back to a state from before, and the node goes down. ``straggler``: the node is slow for
+        `detection_s`; if there is a repair it then goes down for it, else it is as quick as before.
+        """
+        if event.effect in ("failure", "maintenance"):
+            nodes = [
+                node for start, stop in event.nodes for node in range(start, stop) if not self._is_down[node]
+            ]
+            self._take_down(nodes, event)
+            return
+        node = event.nodes[0][0]
+        holder = self._holder[node]
+        if self._is_down[node] or (holder is None and event.effect != "straggler"):
+            return
+        if event.effect == "straggler":
+            self._slow.setdefault(node, []).append(event)
+            self._repace(node)
+            self._after(event.detection_s, lambda: self._found_slow(node, event))
+        elif holder is not None and event.effect == "software":
+            self.log("failure", holder.plan.name, node, event.cause)
+            holder.fail(event)
+        elif holder is not None and holder.corrupt(event):
+            self._after(event.detection_s, lambda: self._found_corrupt(node, holder, event))
+
+    def warn(self, event: HazardEvent) -> None:
+        """Maintenance is near: jobs on its nodes save their state."""
+        held = (self._holder[node] for start, stop in event.nodes for node in range(start, stop))
+        for job in dict.fromkeys(job for job in held if job is not None):
+            job.save_before(event)
+
+    def _after(self, delay_s: float, call: Callable[[], None]) -> None:
+        self._clock.until(self._clock.now + delay_s).callbacks.append(lambda _: call())
+
+    def _take_down(self, nodes: Sequence[int], event: HazardEvent) -> None:
+        """Nodes that are up go down now."""
+        if not nodes:
             return
         now_s = self._clock.now
-        holder = self._holder[node]
-        self.num_failures += 1
-        self.log("failure", holder.plan.name if holder else "", node)
+        if event.effect != "maintenance":
+            self.num_failures += 1
+        held: dict[Job | None, list[int]] = {}
+        for node in nodes:
+            held.setdefault(self._holder[node], []).append(node)
+        note = "" if event.cause == NODE_CAUSE else event.cause
         self._settle_down()
-        noticed_s = now_s
-        if holder is None:
-            self._settle_idle()
-            del self._free[bisect_left(self._free, node)]
-        else:
-            noticed_s = holder.lose(node)
-            self._holder[node] = None
-        self._is_down[node] = True
-        self._num_down += 1
-        back_s = max(now_s + self._failures.repair_s, noticed_s)
-        back = self._clock.until(back_s, FIRST)
-        back.callbacks.append(lambda _: self._repaired(node))
+        for holder, group in held.items():
+            for node in group:
+                self.log(
+                    "maintenance" if event.effect == "maintenance" else "failure",
+                    holder.plan.name if holder else "",
+                    node,
+                    note,
+                )
+            noticed_s = now_s
+            if holder is None:
+                self._settle_idle()
+                for node in group:
+                    del self._free[bisect_left(self._free, node)]
+            else:
+                noticed_s = holder.lose(group, event)
+                for node in group:
+                    self._holder[node] = None
+            for node in group:
+                self._is_down[node] = True
+                self._slow.pop(node, None)
+            self._num_down += len(group)
+            self._return_at(max(now_s + event.repair_s, noticed_s), group)
 
-    def _repaired(self, node: int) -> None:
+    def _return_at(self, time_s: float, nodes: Sequence[int]) -> None:
+        back = self._clock.until(time_s, FIRST)
+        back.callbacks.append(lambda _: self._repaired(nodes))
+
+    def _repaired(self, nodes: Sequence[int]) -> None:
         self._settle_down()
         self._settle_idle()
-        self._is_down[node] = False
-        self._num_down -= 1
-        insort(self._free, node)
-        self.log("repair", "", node)
+        for node in nodes:
+            self._is_down[node] = False
+            insort(self._free, node)
+            self.log("repair", "", node)
+        self._num_down -= len(nodes)
         self._hand_out()
         self._start_jobs()
+
+    def _found_slow(self, node: int, event: HazardEvent) -> None:
+        if event not in self._slow.get(node, ()):
+            return  # it was repaired of something else meanwhile
+        self._slow[node].remove(event)
+        if event.repair_s > 0.0:
+            self._take_down([node], event._replace(effect="failure", detection_s=0.0))
+        else:
+            self._repace(node)
+
+    def _found_corrupt(self, node: int, job: Job, event: HazardEvent) -> None:
+        if not job.find_corruption(event):
+            return
+        if self._holder[node] is job:
+            self._take_down([node], event._replace(effect="failure", detection_s=0.0))
+
+    def _repace(self, node: int) -> None:
+        holder = self._holder[node]
+        if holder is not None:
+            holder.repace()
+
+    def slowdown(self, nodes: Collection[int]) -> float:
+        """Of the slowest of these nodes, 1 if none is slow."""
+        return max(
+            (event.slowdown for node, slow in self._slow.items() if node in nodes for event in slow),
+            default=1.0,
+        )
 
     def _hand_out(self) -> None:
         """Give free nodes to running jobs that lack some."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,6 +67,8 @@ class Span(NamedTuple):
 
     def num_whole_by(self, time_s: float) -> int:
         """Number of periods that have ended by `time_s`."""
+        if time_s == math.inf:
+            return self.num_periods
         num = min(max(math.floor((time_s - self.t0_s) / self.period_s), 0), self.num_periods)
         while num < self.num_periods and self.t0_s + (num + 1) * self.period_s <= time_s:
             num += 1
@@ -82,14 +85,19 @@ class Span(NamedTuple):
             whole -= 1
         return whole
 
+    def num_copied_by(self, time_s: float) -> int:
+        """Number of periods whose work was done, and the stop for it begun, by `time_s`."""
+        whole = self.num_whole_by(time_s)
+        copied_s = self.t0_s + whole * self.period_s + self.work_s
+        return whole + 1 if whole < self.num_periods and copied_s <= time_s else whole
+
     @property
     def _drained_after_s(self) -> float:
         """As `durable_after_s`, minus infinity where a state is durable as soon as its period ends."""
         return self.durable_after_s if self.durable_after_s > self.period_s else -math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """What came of an attempt until it was cut."""
 
     stretches: tuple[Stretch, ...]
@@ -125,6 +133,7 @@ class Course:
         self.num_steps = step
         self.total_work_s = math.fsum(lengths_s)
         self.strides = tuple(self._stride(step_time_s) for step_time_s in self.step_times_s)
+        self.copies_per_write = self._copies_per_write()
 
     def _stride(self, step_time_s: float) -> int:
         """Whole steps between two checkpoints inside a phase."""
@@ -133,6 +142,16 @@ class Course:
         nearest = math.floor(min(self.checkpoint.interval_s, self.total_work_s) / step_time_s + 0.5)
         writing = math.ceil(min(self._drain_s, self.total_work_s) / step_time_s - ROUNDING_STEPS)
         return min(max(1, nearest, writing), self.num_steps)
+
+    def _copies_per_write(self) -> int:
+        """Every how many copies in memory one is written to the store; 1 for other kinds."""
+        plan = self.checkpoint
+        if plan.kind != "in-memory" or plan.interval_s is None:
+            return 1
+        works_s = [stride * step_s for stride, step_s in zip(self.strides, self.step_times_s, strict=True)]
+        nearest = math.floor(plan.persistent_interval_s / min(works_s) + 0.5)
+        writing = math.ceil(plan.write_s / (min(works_s) + plan.stop_s) - ROUNDING_STEPS)
+        return max(1, nearest, writing)
 
     @property
     def _drain_s(self) -> float:
@@ -179,13 +198,24 @@ class Course:
                 step += room // stride * stride
                 previous = step
             else:
-                spans += self._across(now_s, step, previous)
+                spans += self._across(now_s, step, previous, self._written_by_s(spans))
                 step = previous = self._due(step)
             now_s = spans[-1].end_s
         return Attempt(course=self, start_s=start_s, work_from_s=work_from_s, spans=tuple(spans))
 
-    def _across(self, now_s: float, step: int, previous: int | None) -> list[Span]:
-        """Work up to the next checkpoint, phase by phase, and that checkpoint."""
+    def _written_by_s(self, spans: list[Span]) -> float:
+        if self.checkpoint.kind != "in-memory":
+            return -math.inf
+        copied_s = [time_s for time_s, _ in _written_copies(spans, self.copies_per_write, math.inf)]
+        return max(copied_s, default=-math.inf) + self.checkpoint.write_s
+
+    def _across(
+        self, now_s: float, step: int, previous: int | None, written_by_s: float = -math.inf
+    ) -> list[Span]:
+        """Work up to the next checkpoint, phase by phase, and that checkpoint.
+
+        `written_by_s`: when the latest copy of memory will be in the store.
+        """
         due = self._due(step)
         stop_s = self.checkpoint.stop_s
         if due == self.num_steps:
@@ -193,6 +223,9 @@ class Course:
             written_s = 0.0 if previous is None else self.work_s(due) - self.work_s(previous)
             under_way_s = 0.0 if previous is None else max(0.0, self._drain_s - written_s)
             stop_s = self.checkpoint.durable_s + under_way_s
+            if self.checkpoint.kind == "in-memory":
+                ends_s = now_s + self.work_s(due) - self.work_s(step)
+                stop_s = max(stop_s, self.checkpoint.write_s + max(0.0, written_by_s - ends_s))
         spans = []
         while step < due:
             phase = self._phase(step)
@@ -226,8 +259,50 @@ class Attempt:
         """When all is done, if nothing fails."""
         return self.spans[-1].end_s
 
-    def cut(self, time_s: float) -> Cut:
-        """What had come of the attempt by `time_s`: work that is saved, work that is lost, stops."""
+    @property
+    def first_step(self) -> int:
+        """The durable state from which it begins."""
+        return self.spans[0].first_step
+
+    def steps_by(self, time_s: float) -> int:
+        """Steps that are done by `time_s`, saved or not."""
+        done = self.first_step
+        for span in self.spans:
+            if span.t0_s > time_s:
+                break
+            whole = span.num_whole_by(time_s)
+            done = span.first_step + whole * span.stride
+            if whole < span.num_periods:
+                worked_s = min(time_s - (span.t0_s + whole * span.period_s), span.work_s)
+                step_s = self.course.step_times_s[span.phase]
+                done += min(math.floor(worked_s / step_s + ROUNDING_STEPS), span.stride)
+        return done
+
+    def copied_step(self, time_s: float) -> int:
+        """Steps whose state was copied or began to be saved by `time_s`, whatever became of the copy."""
+        step = self.first_step
+        for span in self.spans:
+            if span.durable_after_s < math.inf:
+                num = span.num_copied_by(time_s)
+                step = span.first_step + num * span.stride if num else step
+        return step
+
+    def written_step(self, time_s: float, before_step: int) -> int:
+        """In-memory checkpoints: steps whose state is in the store by `time_s`; `before_step` were before."""
+        plan = self.course.checkpoint
+        if time_s >= self.end_s:
+            return self.course.num_steps
+        copies = _written_copies(self.spans, self.course.copies_per_write, time_s - plan.write_s)
+        return max((step for _, step in copies), default=before_step)
+
+    def cut(self, time_s: float, kept_step: int | None = None) -> Cut:
+        """What had come of the attempt by `time_s`: work that is saved, work that is lost, stops.
+
+        Args:
+            time_s: when it ended.
+            kept_step: what is kept of it in the end, if not what was saved by then: less where that is undone
+                later, more where the job saved its state after it stopped.
+        """
         restart = Stretch(self.start_s, min(self.work_from_s, time_s), self.course.restart_pattern)
         stretches, series = [restart], list[Series]()
         begun = [span for span in self.spans if span.t0_s < time_s]
@@ -239,6 +314,8 @@ class Attempt:
                 durable_step = span.first_step + num * span.stride
         if time_s >= self.end_s:
             durable_step = self.course.num_steps
+        if kept_step is not None:
+            durable_step = max(kept_step, self.first_step)
         for span in begun:
             whole = span.num_whole_by(time_s)
             useful = min(max((durable_step - span.first_step) // span.stride, 0), whole)
@@ -247,7 +324,7 @@ class Attempt:
             elif whole:
                 series += self._periods(span, useful, whole)
             if whole < span.num_periods:
-                stretches += self._unfinished(span, whole, time_s)
+                stretches += self._unfinished(span, whole, time_s, durable_step)
         return Cut(
             stretches=tuple(stretch for stretch in stretches if stretch.t1_s > stretch.t0_s),
             series=tuple(_real(intervals) for intervals in series if len(intervals.t0_s)),
@@ -283,14 +360,34 @@ class Attempt:
             Series(stops_s, edges_s[1:], self.course.checkpoint.pattern),
         )
 
-    def _unfinished(self, span: Span, whole: int, time_s: float) -> tuple[Stretch, Stretch]:
-        """The period that was cut: lost work, a stop in vain."""
+    def _unfinished(
+        self, span: Span, whole: int, time_s: float, durable_step: int
+    ) -> tuple[Stretch, Stretch, Stretch]:
+        """The period that was cut: work that was saved after all, lost work, a stop in vain."""
         begin_s = span.t0_s + whole * span.period_s
         stop_s = min(begin_s + span.work_s, time_s)
+        num_kept = max(0, durable_step - span.first_step - whole * span.stride)
+        kept_s = min(begin_s + num_kept * self.course.step_times_s[span.phase], stop_s)
         return (
-            Stretch(begin_s, stop_s, self.course.lost_patterns[span.phase]),
+            Stretch(begin_s, kept_s, self.course.patterns[span.phase]),
+            Stretch(kept_s, stop_s, self.course.lost_patterns[span.phase]),
             Stretch(stop_s, time_s, self.course.checkpoint.pattern),
         )
+
+
+def _written_copies(
+    spans: Sequence[Span], copies_per_write: int, begun_by_s: float
+) -> Iterator[tuple[float, int]]:
+    """The last copy of each span that goes to the store: its time and its steps, of those begun by a time."""
+    num_before = 0
+    for span in spans:
+        if span.durable_after_s == math.inf:
+            continue
+        num = span.num_copied_by(begun_by_s)
+        num -= (num_before + num) % copies_per_write
+        if num > 0:
+            yield span.t0_s + (num - 1) * span.period_s + span.work_s, span.first_step + num * span.stride
+        num_before += span.num_periods
 
 
 def _real(intervals: Series) -> Series:

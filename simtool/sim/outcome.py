@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from simtool.ledger import Ledger
 
-EVENT_KINDS = ("submit", "start", "failure", "stop", "wait", "restart", "end", "repair")
-"""A node fails; its job stops when that is noticed, may wait for a node, and restarts; a node returns.
+EVENT_KINDS = ("submit", "start", "failure", "stop", "wait", "restart", "end", "repair", "maintenance")
+"""A node fails, or is taken for maintenance; its job stops when that is noticed, may wait for a node, and
+restarts; a node returns.
 Checkpoints are regular and have no events: the ledger has their intervals, the job their number."""
 
 
@@ -26,8 +27,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CauseOutcome:
+    """What one cause did to a job."""
+
+    cause: str
+    num_interruptions: int
+    lost_s: float
+    """Work that it undid, and time until it was noticed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobOutcome:
-    """Times of one job; useful + lost + checkpoint + restart + waiting = end - start."""
+    """Times of one job; useful + slowed + lost + checkpoint + restart + waiting = end - start."""
 
     name: str
     num_nodes: int
@@ -52,6 +63,14 @@ class JobOutcome:
     restart_s: float
     waiting_s: float
     """Without enough nodes."""
+    slowed_s: float = 0.0
+    """What kept work took longer because of stragglers."""
+    causes: tuple[CauseOutcome, ...] = ()
+    """By name; they sum to `num_interruptions` and `lost_s`."""
+    num_announced: int = 0
+    """Times that it stopped for maintenance that it knew of."""
+    num_corrupt: int = 0
+    """Corruptions that nobody had found when it ended: its result is wrong."""
 
     @property
     def queued_s(self) -> float:
@@ -62,6 +81,14 @@ class JobOutcome:
     def goodput_frac(self) -> float:
         """Useful time over the time from start to end."""
         return self.useful_s / (self.end_s - self.start_s)
+
+    @property
+    def effective_time_frac(self) -> float:
+        """Time in training that was kept, at whatever pace, over the time from start to end.
+
+        What reports of large runs call effective training time. Without stragglers it is `goodput_frac`.
+        """
+        return (self.useful_s + self.slowed_s) / (self.end_s - self.start_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +104,7 @@ class Outcome:
     num_devices: int
     """Of the cluster, spares included."""
     num_failures: int
-    """Of all nodes, held by jobs or not."""
+    """That took nodes down, held by jobs or not; one that takes several counts once."""
     num_events: int
     """Simulated events, the measure of how long the simulation takes."""
 

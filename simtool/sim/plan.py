@@ -8,9 +8,13 @@ from typing import Literal
 
 from simtool.errors import InputError, Problem
 from simtool.ledger import WORK_STATES, Pattern
+from simtool.sim.hazards import HazardEvent
+from simtool.sim.hazards.plan import HazardPlan
 
 FLEETING_S = 1e-6
 """Steps shorter than a microsecond would drown in the rounding of a time of months."""
+
+NOTHING = HazardPlan()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,23 +104,33 @@ class CheckpointPlan:
     Synchronous: training stops for `write_s`, then the state is durable. Asynchronous: training stops for
     `stall_s`, and the state is durable once both `stall_s` and `write_s` have passed since the stop began.
     One write at a time: a checkpoint that falls due during a write is put off to the end of the first step
-    after it. Intervals are whole steps: the number nearest to `interval_s` of work, halves upwards, at
-    least one. A job ends with a checkpoint of its last state, for which it waits in either kind; a
+    after it. In-memory: training stops for `stall_s`, in which the state is copied to a peer's memory; a copy
+    every `persistent_interval_s` of work is written to the store too, which takes `write_s` beside training.
+    A restart goes on from memory unless a node and the peer that holds its copy were both lost since the
+    job last ran: then from the store. Intervals are whole steps: the number nearest to `interval_s` of work,
+    halves upwards, at least one. A job ends with a checkpoint of its last state, for which it waits in either kind; a
     checkpoint that would fall due there is that one.
     """
 
-    kind: Literal["synchronous", "asynchronous"]
+    kind: Literal["synchronous", "asynchronous", "in-memory"]
     write_s: float
     stall_s: float
-    """Asynchronous only."""
+    """Not synchronous."""
     interval_s: float | None
     """Work between two checkpoints; None: nothing is ever saved, not even at the end."""
     pattern: Pattern
     """While training stops for a checkpoint."""
+    persistent_interval_s: float = 0.0
+    """In-memory only; the nearest whole number of intervals, at least one and as many as a write takes."""
+    memory_restart_s: float | None = None
+    """In-memory only: a restart from memory; None: as from the store."""
 
     def __post_init__(self) -> None:
         _seconds("checkpoint.write_s", self.write_s)
         _seconds("checkpoint.stall_s", self.stall_s)
+        _seconds("checkpoint.persistent_interval_s", self.persistent_interval_s)
+        if self.memory_restart_s is not None:
+            _seconds("checkpoint.memory_restart_s", self.memory_restart_s)
         if self.interval_s is not None:
             _seconds("checkpoint.interval_s", self.interval_s)
         _only("checkpoint.pattern", self.pattern, ("checkpoint",))
@@ -128,7 +142,17 @@ class CheckpointPlan:
 
     @property
     def durable_s(self) -> float:
-        """Time from the begin of the stop until the state is durable."""
+        """Time from the begin of the stop until the state survives the failure of a node."""
+        return self.stop_s if self.kind == "in-memory" else max(self.stop_s, self.write_s)
+
+    @property
+    def announced_s(self) -> float:
+        """How long before maintenance a job stops to save its state."""
+        return 0.0 if self.interval_s is None else self.stored_s
+
+    @property
+    def stored_s(self) -> float:
+        """Time from the begin of the stop until the state survives whatever happens to the nodes."""
         return max(self.stop_s, self.write_s)
 
 
@@ -141,7 +165,8 @@ class FailurePlan:
     `detection_s`: until then its other devices go on in vain (``lost_work``). Further failures in that
     time are noticed with the first. It then takes free nodes in place of the failed ones, or waits for
     them with its other nodes idle, and restarts from the last durable state; restarts fail as well. A
-    job's first start needs no restart. Nodes that wait or that no job holds are noticed at once.
+    job's first start needs no restart. Nodes that wait or that no job holds are noticed at once. What
+    events of other effects do is told by `simtool.sim.cluster.Cluster.strike`.
     """
 
     rate_per_node_s: float
@@ -154,6 +179,15 @@ class FailurePlan:
     """Failures as (time [s], node) in place of random ones; a node that is down already is left alone."""
     detection_pattern: Pattern | None = None
     """Power of devices until a failure is noticed; None: as in the activity that was interrupted."""
+    hazards: HazardPlan = NOTHING
+    """What goes wrong besides, with durations of its own."""
+    events: tuple[HazardEvent, ...] = ()
+    """Scripted ones besides, of any effect."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether anything but a script makes nodes fail."""
+        return bool((self.scripted is None and self.rate_per_node_s) or self.hazards.names)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.rate_per_node_s < math.inf:

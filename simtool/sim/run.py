@@ -9,15 +9,17 @@ from simtool.errors import InfeasibleError, SimtoolError
 from simtool.ledger import Ledger
 from simtool.sim.clock import Clock
 from simtool.sim.cluster import Cluster
-from simtool.sim.failures import fail_nodes, failure_times
+from simtool.sim.failures import events, strike
 from simtool.sim.guard import refuse_hopeless
+from simtool.sim.hazards.events import job_events
 from simtool.sim.job import Job
-from simtool.sim.outcome import Event, JobOutcome, Outcome
+from simtool.sim.outcome import CauseOutcome, Event, JobOutcome, Outcome
 from simtool.sim.plan import CheckpointPlan, ClusterPlan, FailurePlan, JobPlan, WorkPhase
 from simtool.sim.schedulers import SCHEDULERS, SignalView
 from simtool.units import display
 
 __all__ = [
+    "CauseOutcome",
     "CheckpointPlan",
     "ClusterPlan",
     "Event",
@@ -73,10 +75,22 @@ def simulate(
     clock, ledger = Clock(initial_time=0.0), Ledger()
     nodes = Cluster(cluster, failures, clock, ledger, SCHEDULERS[scheduler], signals or {})
     running = [
-        Job(index, plan, checkpoint, failures, clock=clock, cluster=nodes, ledger=ledger)
+        Job(
+            index,
+            plan,
+            checkpoint,
+            failures,
+            clock=clock,
+            cluster=nodes,
+            ledger=ledger,
+            own_events=job_events(failures.hazards, plan.name, seed, run)
+            if failures.hazards.job_causes
+            else None,
+        )
         for index, plan in enumerate(jobs)
     ]
-    clock.process(fail_nodes(clock, nodes, failure_times(cluster, failures, seed, run)))
+    happenings = events(cluster, failures, seed, run)
+    clock.process(strike(clock, nodes, happenings, checkpoint.announced_s))
     work_s = sum(job.course.total_work_s for job in running)
     num_events = 0
     while nodes.num_ended < len(running):

@@ -69,6 +69,10 @@ Streams = Callable[[str], np.random.Generator]
 class Arrivals(Protocol):
     """When which of equal units (nodes, or groups of nodes) is hit."""
 
+    @property
+    def rate_per_unit_s(self) -> float:
+        """Mean rate in the long run, down times left out [1/s]."""
+
     def arrivals(
         self, num_units: int, pace: float, streams: Streams, spell: Callable[[], Spell]
     ) -> Iterator[tuple[float, int, Spell]]:

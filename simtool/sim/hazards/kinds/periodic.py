@@ -32,6 +32,11 @@ class Periodic:
         if self.period_s is not None and not 0.0 < self.period_s < math.inf:
             refuse("period_s", self.period_s, "a finite time above 0 s, or none")
 
+    @property
+    def rate_per_unit_s(self) -> float:
+        """Rounds over time [1/s]."""
+        return 0.0 if self.period_s is None else 1.0 / self.period_s
+
     def arrivals(
         self, num_units: int, pace: float, streams: Streams, spell: Callable[[], Spell]
     ) -> Iterator[tuple[float, int, Spell]]:
