@@ -159,7 +159,9 @@ class Facility:
             f"from {display(float(breakpoints_s[index]), 's')} on it has {display(float(heat_w[index]), 'W')} to take "
             f"and can take {display(float(available_w[index]), 'W')} at {weather} ({num_over:,} intervals in all)",
             [
-                f"servers of at most {display(most_w, 'W')} in that weather",
+                f"servers of at most {display(most_w, 'W')} in that weather"
+                if most_w
+                else "no load in that weather",
                 "a plant with a greater margin, a chiller, or a higher supply limit",
             ],
         )

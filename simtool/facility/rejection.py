@@ -14,21 +14,36 @@ class Rejection(Section):
 
     Water leaves ``approach x load / flow`` above the sink, at shares of full load and full air flow: what a
     cooler takes is proportional to its air flow and to its temperature difference. Fans run as fast as the
-    wanted temperature needs, at most at full speed.
+    wanted temperature needs. Where a chiller stands behind them they stop at the approach of full load, since
+    a smaller one costs more in fans than it saves; else they go up to full speed.
     """
 
     approach: Kelvin
     """Of the leaving water above the sink, at full load and full air flow."""
     fan: Mover
 
-    def flow_frac(self, load_frac: ArrayLike, sink_c: ArrayLike, wanted_c: float) -> FloatArray:
-        """Air flow that brings the water to `wanted_c`, as a share of the full flow."""
-        difference_k = wanted_c - np.asarray(sink_c, dtype=np.float64)
-        need_k = float(self.approach) * np.asarray(load_frac, dtype=np.float64)
-        reachable = difference_k > need_k
-        flow = need_k / np.where(reachable, difference_k, 1.0)
-        return np.where(reachable, np.maximum(flow, float(self.fan.least_flow)), 1.0)
+    def flow_frac(
+        self, load_frac: ArrayLike, sink_c: ArrayLike, wanted_c: float, *, backed: bool
+    ) -> FloatArray:
+        """Air flow towards the wanted temperature, as a share of the full flow.
 
-    def at_best_c(self, load_frac: ArrayLike, sink_c: ArrayLike) -> FloatArray:
-        """Temperature of the leaving water at full air flow [degC]."""
-        return np.asarray(np.asarray(sink_c) + float(self.approach) * np.asarray(load_frac))
+        Args:
+            load_frac: heat over that at full load. Broadcasts.
+            sink_c: dry bulb or wet bulb [degC].
+            wanted_c: of the leaving water [degC].
+            backed: whether a chiller stands behind it.
+        """
+        load = np.asarray(load_frac, dtype=np.float64)
+        difference_k = wanted_c - np.asarray(sink_c, dtype=np.float64)
+        need_k = float(self.approach) * load
+        least_k = self._least_k(load, backed=backed)
+        flow = need_k / np.maximum(difference_k, np.where(least_k > 0.0, least_k, 1.0))
+        return np.clip(flow, float(self.fan.least_flow), 1.0)
+
+    def at_best_c(self, load_frac: ArrayLike, sink_c: ArrayLike, *, backed: bool) -> FloatArray:
+        """Temperature of the leaving water at the greatest air flow that `flow_frac` gives [degC]."""
+        load = np.asarray(load_frac, dtype=np.float64)
+        return np.asarray(np.asarray(sink_c) + self._least_k(load, backed=backed))
+
+    def _least_k(self, load: FloatArray, *, backed: bool) -> FloatArray:
+        return np.asarray(float(self.approach) * (np.ones(load.shape) if backed else load))

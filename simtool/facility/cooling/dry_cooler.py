@@ -83,10 +83,11 @@ class DryCooler(CoolingKind):
     ) -> Operation:
         """See `CoolingKind`."""
         load, supply_c = heat_w / capacity_w, float(self.supply)
-        missing_k = self.cooler.at_best_c(load, dry_bulb_c) - supply_c
+        backed = self.chiller is not None
+        missing_k = self.cooler.at_best_c(load, dry_bulb_c, backed=backed) - supply_c
         cooled_by_k = self._cooled_by_k(missing_k, dry_bulb_c, wet_bulb_c)
-        flow = self.cooler.flow_frac(load, dry_bulb_c - cooled_by_k, supply_c)
-        reached_c = self.cooler.at_best_c(load, dry_bulb_c - cooled_by_k)
+        flow = self.cooler.flow_frac(load, dry_bulb_c - cooled_by_k, supply_c, backed=backed)
+        reached_c = self.cooler.at_best_c(load, dry_bulb_c - cooled_by_k, backed=backed)
         power_w = capacity_w * (self.cooler.fan.power_frac(flow) + self.pump.power_frac(load))
         free, excursion_k = np.ones(()), np.maximum(reached_c - supply_c, 0.0)
         if self.chiller is not None:
@@ -94,8 +95,7 @@ class DryCooler(CoolingKind):
             power_w = power_w + self.chiller.power_w((1.0 - free) * heat_w, capacity_w, supply_c, dry_bulb_c)
         evaporated = drained = np.zeros(())
         if self.precooling is not None:
-            # Air is wetted only where it is needed, and there the fans run at full speed.
-            carried_w_per_k = capacity_w / float(self.precooling.air_rise)
+            carried_w_per_k = flow * capacity_w / float(self.precooling.air_rise)
             evaporated = carried_w_per_k * cooled_by_k / LATENT_HEAT_J_PER_KG
             drained = self.precooling.water.blowdown_kg_per_s(evaporated)
         return operation(

@@ -74,13 +74,12 @@ class TowerEconomiser(CoolingKind):
             yield Complaint(member="supply_limit", found=found, allowed="at least chilled_water", mend=mend)
 
     def available_w(self, capacity_w: float, dry_bulb_c: FloatArray, wet_bulb_c: FloatArray) -> FloatArray:
-        """Heat at which the condenser or the supply reaches its limit, at most the capacity."""
+        """Heat at which the supply reaches its limit, or all while the chiller stays below its cut-out."""
         wet_bulb = np.broadcast_arrays(dry_bulb_c, wet_bulb_c)[1]
         if self.chiller is not None:
-            limit_c = self.chiller.hottest_sink_c()
-        else:
-            limit_c = float(self.supply_limit or self.chilled_water) - float(self.exchanger_approach)
-        room_k = limit_c - wet_bulb
+            tower_c = self.tower.at_best_c(1.0, wet_bulb, backed=True)
+            return np.where(tower_c <= self.chiller.hottest_sink_c(), capacity_w, 0.0)
+        room_k = float(self.supply_limit or self.chilled_water) - float(self.exchanger_approach) - wet_bulb
         return np.asarray(capacity_w * np.clip(room_k / float(self.tower.approach), 0.0, 1.0))
 
     def operate(
@@ -91,8 +90,9 @@ class TowerEconomiser(CoolingKind):
         fan_w = capacity_w * self.hall_fan.power_frac(load)
         taken_w = heat_w + fan_w
         wanted_c = set_c - float(self.exchanger_approach)
-        flow = self.tower.flow_frac(load, wet_bulb_c, wanted_c)
-        tower_c = self.tower.at_best_c(load, wet_bulb_c)
+        backed = self.chiller is not None
+        flow = self.tower.flow_frac(load, wet_bulb_c, wanted_c, backed=backed)
+        tower_c = self.tower.at_best_c(load, wet_bulb_c, backed=backed)
         reached_c = tower_c + float(self.exchanger_approach)
         free, excursion_k, chiller_w = np.ones(()), np.maximum(reached_c - set_c, 0.0), np.zeros(())
         if self.chiller is not None:
