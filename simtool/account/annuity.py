@@ -47,6 +47,19 @@ def annual_capital_usd(
     return np.asarray(np.asarray(price_usd) * (1.0 - present) * factor)[()]
 
 
+def straight_line_annual_usd(
+    price_usd: ArrayLike, residual_frac: ArrayLike, lifetime_s: ArrayLike
+) -> FloatArray:
+    """What bookkeeping writes off a year: ``price x (1 - residual) / n``, without interest on what is tied up.
+
+    >>> from simtool.units import SECONDS_PER_YEAR
+    >>> float(straight_line_annual_usd(100.0, 0.1, 5 * SECONDS_PER_YEAR))
+    18.0
+    """
+    years = np.asarray(lifetime_s, dtype=np.float64) / SECONDS_PER_YEAR
+    return np.asarray(np.asarray(price_usd) * (1.0 - np.asarray(residual_frac)) / years)[()]
+
+
 def usd_per_useful_hour(annual_usd: ArrayLike, utilisation: ArrayLike) -> FloatArray:
     """A yearly cost spread over the hours in which the hardware works for somebody.
 

@@ -158,7 +158,7 @@ def meter(load: PowerSteps, tariff: Tariff, clock: LocalTime) -> Metered:
         if isinstance(part, PowerPurchase):
             used = part.used(rest)
             contracted[part.name] = part.contracted(used, edges)
-            rest = _less(rest, used)
+            rest = rest.less(used)
     spans = np.minimum(months.edges_s[1:], end_s) - np.maximum(months.edges_s[:-1], begin_s)
     frac = spans / np.diff(months.edges_s)
     return Metered(
@@ -172,13 +172,6 @@ def meter(load: PowerSteps, tariff: Tariff, clock: LocalTime) -> Metered:
         contracted=contracted,
         contract_power_w=tariff.contract_power_w,
         standing=tariff.standing,
-    )
-
-
-def _less(load: PowerSteps, used: PowerSteps) -> PowerSteps:
-    piece = np.searchsorted(load.breakpoints_s, used.breakpoints_s[:-1], side="right") - 1
-    return PowerSteps(
-        breakpoints_s=used.breakpoints_s, power_w=np.maximum(load.power_w[piece] - used.power_w, 0.0)
     )
 
 

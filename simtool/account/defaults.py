@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from simtool.config.fields import Fraction, Quantity, Strict
+from simtool.config.fields import Fraction, Quantity, Ratio, Strict, Usd
 from simtool.config.load import load_document, validate
 from simtool.config.scenario import PositiveSeconds
 from simtool.provenance import Sourced
@@ -46,6 +46,17 @@ class Economics(Strict):
     residual_value: Fraction
     maintenance_per_year: Fraction
     network_share: Fraction
+    staff_per_megawatt: Ratio
+    """Full-time staff for a megawatt of IT power."""
+    staff_cost_per_year: Usd
+    """Of one of them, with what the employer pays besides."""
+    insurance_per_year: Fraction
+    """Insurance and property tax, as a fraction of all capital."""
+    reserved_one_year_frac: Fraction
+    """Price of an accelerator-hour reserved for a year, over that on demand."""
+    reserved_three_years_frac: Fraction
+    spot_frac: Fraction
+    """Price of a spot accelerator-hour over that on demand."""
     inflation_per_year: PerYear
     """Its spread is absolute."""
     trends: Trends

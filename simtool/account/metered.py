@@ -65,6 +65,12 @@ class PowerSteps:
         """Energy of the whole load [J]."""
         return float(np.sum(self.power_w * np.diff(self.breakpoints_s))) if self.power_w.size else 0.0
 
+    def less(self, part: PowerSteps) -> PowerSteps:
+        """What remains of the load without a part of it, whose breakpoints contain its own."""
+        piece = np.searchsorted(self.breakpoints_s, part.breakpoints_s[:-1], side="right") - 1
+        rest = np.maximum(self.power_w[piece] - part.power_w, 0.0)
+        return PowerSteps(breakpoints_s=part.breakpoints_s, power_w=rest)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillLine:
