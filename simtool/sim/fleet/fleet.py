@@ -10,15 +10,16 @@ from functools import partial
 import numpy as np
 import simpy
 
-from simtool.errors import InfeasibleError, SimtoolError
+from simtool.errors import InfeasibleError, InputError, Problem, SimtoolError
 from simtool.jobs.table import JobTable
 from simtool.ledger import lost
 from simtool.sim.clock import FIRST, LAST, Clock
+from simtool.sim.fleet.ask import ask, refuse
 from simtool.sim.fleet.outcome import NEVER_STARTED, OVER_LIMIT, UNFINISHED, FleetOutcome, Interruption
 from simtool.sim.fleet.placement import PLACEMENTS, num_racks
-from simtool.sim.fleet.plan import FleetPlan, Found, NodeEvent
+from simtool.sim.fleet.plan import FleetPlan, Found, JobKind, NodeEvent
 from simtool.sim.fleet.pool import PoolState
-from simtool.sim.fleet.power import Governor
+from simtool.sim.fleet.power import Governor, highest_power_w
 from simtool.sim.fleet.running import Running, Stage, Suspicion, Undecided
 from simtool.sim.fleet.spans import Span
 from simtool.sim.schedulers import SCHEDULERS, QueuedJob, SignalView
@@ -46,7 +47,8 @@ class Fleet:
         self._table = jobs
         self._select = SCHEDULERS[plan.scheduler]
         self._place = PLACEMENTS[plan.placement]
-        self._signals = [signals.get(pool.name, {}) for pool in plan.pools]
+        self.signals = [signals.get(pool.name, {}) for pool in plan.pools]
+        self._sites = [self._places(kind) for kind in plan.kinds]
         self._governor = Governor(plan, self.pools) if plan.limits else None
         self._watch = bool(node_events)
         self._racks = any(kind.speed_across_racks < 1.0 for kind in plan.kinds)
@@ -90,10 +92,7 @@ class Fleet:
             if next_s > self.end_s:
                 break
             if next_s == math.inf:
-                waiting = sum(len(pool.queue) for pool in self.pools)
-                raise SimtoolError(
-                    f"fleet: {waiting} jobs wait at {clock.now} s and nothing is left to happen"
-                )
+                raise self._stuck()
             clock.step()
             self.num_events += 1
             if progress is not None and self.num_events % EVENTS_PER_REPORT == 0:
@@ -103,20 +102,40 @@ class Fleet:
     def _touch(self) -> None:
         self._dirty = True
 
+    def _stuck(self) -> SimtoolError:
+        """Jobs wait, and nothing is left to happen."""
+        pool, job = min(
+            ((pool, job) for pool in self.pools for job in pool.queue), key=lambda found: found[1].job
+        )
+        name, now_s = self._table.name[job.job], display(self.clock.now, "s")
+        least = job.min_devices or job.num_devices
+        if least > pool.num_devices - pool.down.num:
+            return InfeasibleError(
+                "devices that never come back",
+                f"job {name!r} waits from {now_s} on for {least:,} devices of pool {pool.plan.name!r}, of which "
+                f"{pool.down.num:,} are down for ever",
+                ("a finite repair time", "more spare nodes"),
+            )
+        if job.least_power_w > self.spare_power_w:
+            return InfeasibleError(
+                "power limit",
+                f"job {name!r} waits from {now_s} on for {display(job.least_power_w, 'W')} more than idle devices "
+                f"draw, and the limit leaves {display(max(self.spare_power_w, 0.0), 'W')}",
+                ("a higher limit", "fewer devices for that job"),
+            )
+        return InputError(
+            Problem(
+                f"scheduler {self.plan.scheduler!r}",
+                "start",
+                f"job {name!r} waits from {now_s} on, and nothing else is left to happen",
+                "every job that fits is started at some time",
+                "correct or change the scheduler",
+            )
+        )
+
     def _submits(self, jobs: JobTable) -> Generator[simpy.Event, None, None]:
         """The process that submits all jobs."""
-        clock, plan = self.clock, self.plan
-        idle_w = [pool.idle.power_w for pool in plan.pools]
-        reference = [self._reference(kind) for kind in range(len(plan.kinds))]
-        several = len(self.pools) > 1
-        speeds = [
-            tuple(use.points[0].speed if use else 0.0 for use in kind.uses) if several else ()
-            for kind in plan.kinds
-        ]
-        watts = [
-            plan.kinds[kind].uses[pool].points[0].pattern.power_w - idle_w[pool]  # type: ignore[union-attr]
-            for kind, pool in enumerate(reference)
-        ]
+        clock = self.clock
         rows = zip(
             jobs.submit_s.tolist(),
             jobs.num_devices.tolist(),
@@ -131,26 +150,55 @@ class Fleet:
         for number, (submit_s, num, limit_s, priority, may, deadline_s, least, kind) in enumerate(rows):
             if submit_s > clock.now:
                 yield clock.until(submit_s)
-            power_w = max(watts[kind], 0.0) * num
-            elastic = least if least < num else 0
-            job = QueuedJob(
-                number, num, submit_s, limit_s, priority, may, deadline_s, elastic, power_w, speeds[kind]
-            )
             self._since_s[number] = submit_s
-            self._enqueue(job, kind)
+            self._enqueue(number, num, submit_s, limit_s, priority, may, deadline_s, least, kind)
 
-    def _reference(self, kind: int) -> int:
-        """The pool where jobs of a kind are fastest."""
-        uses = self.plan.kinds[kind].uses
-        return max(
-            (pool for pool, use in enumerate(uses) if use),
-            key=lambda pool: uses[pool].points[0].speed,  # type: ignore[union-attr]
-        )
-
-    def _enqueue(self, job: QueuedJob, kind: int) -> None:
-        for pool, use in zip(self.pools, self.plan.kinds[kind].uses, strict=True):
+    def _places(self, kind: JobKind) -> list[tuple[PoolState, float, float, float, tuple[float, ...]]]:
+        """Where jobs of a kind can run: pool, speed, watts over idling at full speed and at the slowest, all speeds."""
+        speeds = tuple(use.points[0].speed if use else 0.0 for use in kind.uses)
+        found = []
+        for pool, use in zip(self.pools, kind.uses, strict=True):
             if use is not None:
-                pool.queue.put(job)
+                idle_w = pool.plan.idle.power_w
+                most_w, least_w = (
+                    max(highest_power_w(use, point) - idle_w, 0.0) for point in (0, len(use.points) - 1)
+                )
+                all_speeds = speeds if len(speeds) > 1 else ()
+                found.append((pool, use.points[0].speed, most_w, least_w, all_speeds))
+        return found
+
+    def _enqueue(
+        self,
+        number: int,
+        asked: int,
+        submit_s: float,
+        limit_s: float,
+        priority: int,
+        preemptible: bool,
+        deadline_s: float,
+        least: int,
+        kind: int,
+    ) -> None:
+        """A job waits at every pool where it can run; there it asks for no more devices than there are."""
+        for pool, speed, most_w, least_w, speeds in self._sites[kind]:
+            num = min(asked, pool.plan.num_devices)
+            if num < asked and num < least:
+                continue
+            pool.queue.put(
+                QueuedJob(
+                    number,
+                    num,
+                    submit_s,
+                    limit_s * (asked / num) / speed,
+                    priority,
+                    preemptible,
+                    deadline_s,
+                    least if least < num else 0,
+                    most_w * num,
+                    least_w * num,
+                    speeds,
+                )
+            )
         self._dirty = True
 
     # ------------------------------------------------------------------------------- decisions
@@ -162,12 +210,15 @@ class Fleet:
         for pool in self.pools:
             if not pool.queue or not (pool.num_free_devices or self._preempts):
                 continue
-            choice = self._select(pool.queue, pool, self._signals[pool.index], now_s)
+            choice = ask(self.plan.scheduler, self._select, pool.queue, pool, self.signals[pool.index], now_s)
             for number in choice.start:
                 if not self._start(pool, number, choice.num_devices.get(number)):
                     break
             for number in choice.preempt:
                 self._preempt(pool, number)
+            for number in choice.put_off:
+                if number in pool.queue:
+                    pool.queue.put_off(number)
             if now_s < choice.wake_s < math.inf and choice.wake_s not in self._wakes:
                 self._wakes.add(choice.wake_s)
                 self.clock.until(choice.wake_s, LAST).callbacks.append(self._woken)
@@ -179,15 +230,23 @@ class Fleet:
         self._dirty = True
 
     def _govern(self) -> None:
-        """Run as fast as the power limit allows; who is still too much leaves, the youngest first."""
+        """Run as fast as the power limit allows; who is still too much leaves, the youngest first.
+
+        Where even saving all their states is too much, the youngest stop without.
+        """
         governor, now_s = self._governor, self.clock.now
         if governor is None:
             return
         point, self.spare_power_w = governor.point(now_s, self._running.values())
         while point is None:
             youngest = max(
-                (job for job in self._running.values() if job.stage is Stage.RUNNING),
-                key=lambda job: (-job.queued.priority, job.start_s, job.queued.job),
+                (job for job in self._running.values() if job.stage in (Stage.RUNNING, Stage.SAVING)),
+                key=lambda job: (
+                    job.stage is Stage.RUNNING,
+                    -job.queued.priority,
+                    job.start_s,
+                    job.queued.job,
+                ),
                 default=None,
             )
             if youngest is None:
@@ -198,8 +257,12 @@ class Fleet:
                     ("a limit above that",),
                 )
             number = youngest.queued.job
-            self._note(self.pools[self._pool[number]], "power limit", (self._table.name[number],))
-            self._leave(youngest)
+            if youngest.stage is Stage.SAVING:
+                youngest.interrupt(now_s, 0.0)
+                self._requeue(youngest)
+            else:
+                self._note(self.pools[self._pool[number]], "power limit", (self._table.name[number],))
+                self._leave(youngest)
             point, self.spare_power_w = governor.point(now_s, self._running.values())
         for job in self._running.values():
             if job.retime(now_s, point=point):
@@ -207,35 +270,39 @@ class Fleet:
 
     def _start(self, pool: PoolState, number: int, num_devices: int | None) -> bool:
         """A queued job gets devices; False if they lie so that it cannot start."""
-        if number not in pool.queue:
-            raise SimtoolError(f"scheduler {self.plan.scheduler!r} starts job {number}, which does not wait")
+        name, kind = (
+            self.plan.scheduler,
+            self.plan.kinds[self._kind[number]] if number in pool.queue else None,
+        )
+        use = kind.uses[pool.index] if kind else None
+        if kind is None or use is None:
+            refuse(name, "start", f"found job {number!r}", f"jobs that wait at pool {pool.plan.name!r}")
         job = pool.queue[number]
-        num = job.num_devices if num_devices is None else num_devices
-        if not (job.min_devices or job.num_devices) <= num <= job.num_devices:
-            raise SimtoolError(f"scheduler {self.plan.scheduler!r} gives job {number} {num} devices")
+        num, least = job.num_devices if num_devices is None else num_devices, job.min_devices
+        if not (least or job.num_devices) <= num <= job.num_devices:
+            allowed = f"{least or job.num_devices} to {job.num_devices}"
+            refuse(name, "num_devices", f"found {num!r} for job {number}", allowed)
         if num > pool.num_free_devices:
-            raise SimtoolError(
-                f"scheduler {self.plan.scheduler!r} starts job {number}, which needs {num} devices, more than "
-                f"the {pool.num_free_devices} free ones"
-            )
-        kind = self.plan.kinds[self._kind[number]]
-        use = kind.uses[pool.index]
-        if use is None:
-            raise SimtoolError(f"job {number} cannot run on pool {pool.plan.name!r}")
+            found = f"job {number} needs {num} devices of pool {pool.plan.name!r}"
+            refuse(name, "start", found, f"{pool.num_free_devices} are free")
         now_s = self.clock.now
         pool.settle_idle(now_s)
         spans = self._place(pool.free, pool.plan, num)
         if spans is None:
             return False
-        for other, there in zip(self.pools, kind.uses, strict=True):
-            if there is not None:
+        for other in self.pools:
+            if number in other.queue:
                 other.queue.pop(number)
-        slowed = num / job.num_devices
+        if num < job.num_devices:
+            part = num / job.num_devices
+            job = job._replace(num_devices=num, limit_s=job.limit_s / part, power_w=job.power_w * part)
+        slowed = num / int(self._table.num_devices[number])
+        self.spare_power_w -= job.power_w
         if self._racks and kind.speed_across_racks < 1.0 and num_racks(spans, pool.plan) > 1:
             slowed *= kind.speed_across_racks
         again = number in self._durable_s
         running = Running(
-            job if num == job.num_devices else job._replace(num_devices=num),
+            job,
             use,
             spans,
             pool.books,
@@ -301,10 +368,8 @@ class Fleet:
     def _preempt(self, pool: PoolState, number: int) -> None:
         job = self._running.get(number)
         if job is None or not job.queued.preemptible or self._pool[number] != pool.index:
-            raise SimtoolError(
-                f"scheduler {self.plan.scheduler!r} preempts job {number}, which "
-                + ("does not run here" if job is None else "does not allow it")
-            )
+            allowed = f"preemptible jobs that run on pool {pool.plan.name!r}"
+            refuse(self.plan.scheduler, "preempt", f"found job {number!r}", allowed)
         if job.stage is Stage.RUNNING and job.course.at(self.clock.now).done_s < job.total_s:
             self._preempted[number] = self._preempted.get(number, 0) + 1
             self._leave(job)
@@ -312,6 +377,7 @@ class Fleet:
     def _leave(self, job: Running) -> None:
         """The job saves its state, gives its devices back and waits in the queue."""
         until_s = job.save(self.clock.now)
+        self.pools[self._pool[job.queued.job]].mark(job)
         version = job.version
         if until_s <= self.clock.now:
             self._left(job, version)
@@ -330,9 +396,18 @@ class Fleet:
             self._carried[number] = job.pending, job.suspicion
         self._release(job)
         self._since_s[number] = self.clock.now
-        asked = int(self._table.num_devices[number])
-        queued = job.queued if job.queued.num_devices == asked else job.queued._replace(num_devices=asked)
-        self._enqueue(queued, self._kind[number])
+        queued, table = job.queued, self._table
+        self._enqueue(
+            number,
+            int(table.num_devices[number]),
+            queued.submit_s,
+            float(table.limit_s[number]),
+            queued.priority,
+            queued.preemptible,
+            queued.deadline_s,
+            int(table.min_devices[number]),
+            self._kind[number],
+        )
 
     # -------------------------------------------------------------------------------- failures
 
@@ -378,6 +453,7 @@ class Fleet:
             job.settle(self.clock.now)
             return False
         job.interrupt(self.clock.now, event.detection_s)
+        pool.mark(job)
         self.clock.until(job.stop_s).callbacks.append(partial(self._notices, job, job.version))
         self._note(pool, event.cause, (self._table.name[job.queued.job],))
         return True
@@ -452,6 +528,7 @@ class Fleet:
             return
         where = job.spans
         job.find_corruption(self.clock.now)
+        pool.mark(job)
         self.clock.until(self.clock.now).callbacks.append(partial(self._notices, job, job.version))
         self._note(pool, event.cause, (self._table.name[number],))
         size = pool.plan.devices_per_node

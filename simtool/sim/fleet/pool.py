@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from simtool.sim.fleet.books import NOBODY, Books
 from simtool.sim.fleet.plan import NodeEvent, Pool
 from simtool.sim.fleet.queue import Queue
-from simtool.sim.fleet.running import Running
+from simtool.sim.fleet.running import Running, Stage
 from simtool.sim.fleet.spans import Span, Spans
-from simtool.sim.schedulers import RunningJob
+from simtool.sim.schedulers import RunningJob, SignalView
 
 if TYPE_CHECKING:
     from simtool.sim.fleet.fleet import Fleet
@@ -53,13 +54,18 @@ class PoolState:
 
     @property
     def spare_power_w(self) -> float:
-        """Below the power limit [W]."""
+        """Power limit less what all would draw at full speed [W]."""
         return self._fleet.spare_power_w
 
     @property
     def free_by_pool(self) -> tuple[int, ...]:
         """Of all pools."""
         return tuple(pool.num_free_devices for pool in self._fleet.pools)
+
+    @property
+    def signals_by_pool(self) -> Sequence[Mapping[str, SignalView]]:
+        """Of all pools."""
+        return self._fleet.signals
 
     def settle_idle(self, now_s: float) -> None:
         """Write down what free devices drew; call before their number changes."""
@@ -130,12 +136,21 @@ class PoolState:
         queued = job.queued
         return RunningJob(
             job.start_s + queued.limit_s,
+            job.start_s,
             queued.job,
             queued.num_devices,
-            job.start_s,
             queued.priority,
             queued.preemptible,
+            queued.power_w,
+            job.stage is Stage.SAVING,
         )
+
+    def _place_of(self, job: Running) -> int:
+        return bisect_left(self.running, (job.start_s + job.queued.limit_s, job.start_s, job.queued.job))
+
+    def mark(self, job: Running) -> None:
+        """Its stage has changed."""
+        self.running[self._place_of(job)] = self.entry(job)
 
     def enlist(self, job: Running) -> None:
         """It runs here from now on."""
@@ -144,5 +159,5 @@ class PoolState:
 
     def delist(self, job: Running) -> None:
         """It runs here no more."""
-        del self.running[bisect_left(self.running, self.entry(job))]
+        del self.running[self._place_of(job)]
         self.num_promised -= job.queued.num_devices

@@ -40,9 +40,9 @@ class Governor:
         )
 
     def point(self, now_s: float, jobs: Iterable[Running]) -> tuple[int | None, float]:
-        """The operating point for all jobs, None if even the lowest is too much; and what is left [W].
+        """The operating point for all jobs, None if even the lowest is too much; and what full speed leaves [W].
 
-        Nothing is left for new jobs while others are slowed.
+        Less than nothing is left while jobs are slowed.
         """
         limit_w = self.limit_w(now_s)
         if limit_w == math.inf:
@@ -50,7 +50,7 @@ class Governor:
         devices: dict[int, tuple[PoolUse, int]] = {}
         waiting_w = 0.0
         for job in jobs:
-            if job.stage in (Stage.RUNNING, Stage.SAVING):
+            if job.stage is Stage.RUNNING:
                 use, num = devices.get(id(job.use), (job.use, 0))
                 devices[id(job.use)] = use, num + job.num_held
             else:
@@ -59,11 +59,12 @@ class Governor:
             pool.free.num * pool.plan.idle.power_w + pool.down.num * pool.plan.down.power_w
             for pool in self._pools
         )
-        for point in range(self._num_points):
-            power_w = base_w + sum(num * highest_power_w(use, point) for use, num in devices.values())
-            if power_w <= limit_w:
-                return point, limit_w - power_w if point == 0 else 0.0
-        return None, 0.0
+        powers_w = [
+            base_w + sum(num * highest_power_w(use, point) for use, num in devices.values())
+            for point in range(self._num_points)
+        ]
+        allowed = (point for point, power_w in enumerate(powers_w) if power_w <= limit_w)
+        return next(allowed, None), limit_w - powers_w[0]
 
 
 def highest_power_w(use: PoolUse, point: int) -> float:

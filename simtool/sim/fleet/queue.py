@@ -60,6 +60,10 @@ class Queue:
             else:
                 jobs.append(job.job)
 
+    def put_off(self, number: int) -> None:
+        """A job is put off, and seen to be from now on."""
+        self._jobs[number] = self._jobs[number]._replace(put_off=True)
+
     def pop(self, number: int) -> QueuedJob:
         """A job waits no more."""
         job = self._jobs.pop(number)

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from numpy.typing import ArrayLike
+
+from simtool.ledger.sums import FloatArray
 from simtool.registry import Registry
 
 
@@ -25,7 +28,7 @@ class QueuedJob(NamedTuple):
     num_devices: int
     submit_s: float
     limit_s: float = math.inf
-    """Time that it asked for; its true run time is nobody's to know. Infinite if it named none."""
+    """Time that it asked for, on this pool; its true run time is nobody's to know. Infinite if it named none."""
     priority: int = 0
     """Larger goes first, where a scheduler heeds it."""
     preemptible: bool = False
@@ -34,9 +37,13 @@ class QueuedJob(NamedTuple):
     min_devices: int = 0
     """Elastic: it can run on as few; 0 means on no fewer than `num_devices`."""
     power_w: float = 0.0
-    """What it adds to the power of its devices, at full speed, over their idling [W]."""
+    """The most that it adds to the power of its devices over their idling, at full speed on this pool [W]."""
+    least_power_w: float = 0.0
+    """The same at its slowest [W]."""
     speeds: tuple[float, ...] = ()
     """Relative speed on every pool of the fleet, 0 where it cannot run; empty if there is only one."""
+    put_off: bool = False
+    """It could have started here before and was put off, by `Choice.put_off`."""
 
 
 class RunningJob(NamedTuple):
@@ -44,11 +51,15 @@ class RunningJob(NamedTuple):
 
     expected_end_s: float
     """Start and limit; infinite if it named none. A job may have outlived it."""
+    start_s: float
     job: int
     num_devices: int
-    start_s: float
     priority: int = 0
     preemptible: bool = False
+    power_w: float = 0.0
+    """As told of it when it waited [W]."""
+    leaving: bool = False
+    """It was preempted and still saves its state."""
 
 
 class QueueView(Protocol):
@@ -78,12 +89,15 @@ class ClusterView(Protocol):
 
     @property
     def running(self) -> Sequence[RunningJob]:
-        """Jobs that hold devices, by expected end."""
+        """Jobs that hold devices, by expected end; those without one by start."""
         ...
 
     @property
     def spare_power_w(self) -> float:
-        """What may still be drawn below the power limit of now [W]; infinite without a limit."""
+        """Power limit of now less what all would draw at full speed [W]; infinite without a limit.
+
+        Below 0 while jobs are slowed: nothing more fits then.
+        """
         ...
 
     @property
@@ -96,16 +110,26 @@ class ClusterView(Protocol):
         """Free devices of all pools."""
         ...
 
-
-class SignalView(Protocol):
-    """A value over time, without a name for what it is."""
-
-    def at(self, t_s: float) -> float:
-        """Value at a time."""
+    @property
+    def signals_by_pool(self) -> Sequence[Mapping[str, SignalView]]:
+        """Signals of the sites of all pools."""
         ...
 
-    def mean(self, begin_s: float, end_s: float) -> float:
-        """Mean over a span."""
+
+class SignalView(Protocol):
+    """A value over time, without a name for what it is; times and values broadcast."""
+
+    @property
+    def edges_s(self) -> FloatArray:
+        """When it changes, rising [s]."""
+        ...
+
+    def at(self, time_s: ArrayLike, /) -> FloatArray:
+        """Value at times."""
+        ...
+
+    def mean(self, begin_s: ArrayLike, end_s: ArrayLike, /) -> FloatArray:
+        """Mean over spans."""
         ...
 
 
@@ -118,6 +142,8 @@ class Choice(NamedTuple):
     """Of elastic jobs that start on fewer devices than they would like."""
     preempt: Sequence[int] = ()
     """Indices of preemptible jobs that shall save their state and leave."""
+    put_off: Sequence[int] = ()
+    """Indices of jobs that could start now and are put off; the queue shows them so from now on."""
     wake_s: float = math.inf
     """When it wants to be asked again though nothing has happened."""
 
@@ -174,7 +200,8 @@ class Devices:
     running: Sequence[RunningJob] = ()
     spare_power_w: float = math.inf
     pool: int = 0
-    free_by_pool: tuple[int, ...] = field(default=())
+    free_by_pool: tuple[int, ...] = ()
+    signals_by_pool: Sequence[Mapping[str, SignalView]] = ()
 
 
 def in_order(jobs: Iterable[QueuedJob], cluster: ClusterView) -> list[int]:
@@ -185,14 +212,26 @@ def in_order(jobs: Iterable[QueuedJob], cluster: ClusterView) -> list[int]:
     [0]
     """
     chosen: list[int] = []
-    free, power_w = cluster.num_free_devices, cluster.spare_power_w
+    free, spare_w = cluster.num_free_devices, cluster.spare_power_w
     for job in jobs:
-        free -= job.num_devices
-        power_w -= job.power_w
-        if free < 0 or power_w < 0:
+        if job.num_devices > free or not power_allows(job, spare_w, cluster, chosen):
             break
         chosen.append(job.job)
+        free -= job.num_devices
+        spare_w -= job.power_w
     return chosen
+
+
+def power_allows(
+    job: QueuedJob, spare_w: float, cluster: ClusterView, chosen: Sequence[int] | set[int]
+) -> bool:
+    """Whether what may still be drawn is enough for a job.
+
+    At full speed beside others; alone on its pool, a job may also start that the limit will slow.
+    """
+    if job.power_w <= spare_w:
+        return True
+    return job.least_power_w <= spare_w and not chosen and not cluster.running
 
 
 SCHEDULERS: Registry[Scheduler] = Registry(

@@ -1,0 +1,52 @@
+"""Ask a scheduler, and refuse an answer that is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import NoReturn
+
+from simtool.errors import InputError, Problem, SimtoolError
+from simtool.sim.schedulers import Choice, ClusterView, QueueView, Scheduler, SignalView
+
+
+def ask(
+    name: str,
+    scheduler: Scheduler,
+    queue: QueueView,
+    cluster: ClusterView,
+    signals: Mapping[str, SignalView],
+    now_s: float,
+) -> Choice:
+    """What a scheduler decides.
+
+    Raises:
+        InputError: it raised something of its own, or its answer is no `Choice`.
+    """
+    try:
+        choice = scheduler(queue, cluster, signals, now_s)
+    except SimtoolError:
+        raise
+    except Exception as error:
+        found = f"raised {type(error).__name__}: {error}, asked at {now_s} s"
+        raise InputError(Problem(f"scheduler {name!r}", "", found, "a Choice")) from error
+    if not isinstance(choice, Choice):
+        refuse(name, "", f"answered {choice!r}", "a Choice")
+    for field in ("start", "preempt", "put_off"):
+        numbers = getattr(choice, field)
+        if isinstance(numbers, str) or not isinstance(numbers, Sequence):
+            refuse(name, field, f"found {numbers!r}", "a sequence of jobs")
+        if wrong := [number for number in numbers if not isinstance(number, Integral)]:
+            refuse(name, field, f"found {wrong[0]!r}", "indices of jobs")
+    if not isinstance(choice.num_devices, Mapping):
+        refuse(name, "num_devices", f"found {choice.num_devices!r}", "numbers of devices by job")
+    wake_s: object = choice.wake_s
+    if not isinstance(wake_s, Real) or math.isnan(wake_s):
+        refuse(name, "wake_s", f"found {wake_s!r}", "a time in seconds")
+    return choice
+
+
+def refuse(name: str, field: str, found: str, allowed: str) -> NoReturn:
+    """Raise what a scheduler did wrong."""
+    raise InputError(Problem(f"scheduler {name!r}", field, found, allowed, "correct or change the scheduler"))
