@@ -25,6 +25,10 @@ NUM_CAPS = 9
 ROUNDING = 1e-12
 """Relative; by less than this a column does not fall."""
 
+HIDDEN_FRAC = 0.005
+"""Where the host sets the pace, a slower device hides more of the exchange of gradients behind its computation, and
+the step gets faster by a few 1e-4. Up to this much that counts as no change; more is refused."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapResponse:
@@ -125,10 +129,12 @@ def cap_response(
         wave = step_waveform(estimate)
         rows.append((wave.mean_w, wave.peak_w, 1.0 / wave.period_s))
     power_w, peak_w, speed = (np.array(column) for column in zip(*rows, strict=True))
+    speed = speed / speed[-1]
+    never_faster = np.minimum.accumulate(speed[::-1])[::-1]
     return CapResponse(
         cap_w=caps_w,
         power_w=power_w,
         peak_w=peak_w,
-        speed=speed / speed[-1],
+        speed=np.where(speed - never_faster < HIDDEN_FRAC, never_faster, speed),
         idle_w=float(np.asarray(estimate.power["idle"].total_w)),
     )

@@ -8,7 +8,8 @@ many samples the larger batch needs comes from the logs of other submitters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gzip
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -302,6 +303,28 @@ def _server_share_w(estimate: StepEstimate) -> float:
     return float(watts)
 
 
+def series_path(reference: Path, text: Mapping[str, str]) -> Path:
+    """File with the meters' readings of a run, by its row's round, system, benchmark and run."""
+    first, _, last = text["run"].partition("-")
+    run = f"{first}_{last.rpartition('_')[2]}"
+    name = "__".join((text["round"], *text["system"].split("/"), text["benchmark"], run))
+    return reference / SERIES / f"{name}.csv.gz"
+
+
+def columns_of(path: Path) -> list[str]:
+    """Names of the servers' columns in a series.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            names = file.readline().strip().split(",")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InputError(Problem(str(path), "", f"cannot be read: {error}", "", "give it whole")) from None
+    return [name for name in names if name.startswith("node")]
+
+
 def _stood(reference: Path, alone: Group) -> Stood:
     """Inside the timed run, below the middle between the idle server and its median: nothing is computed.
 
@@ -316,16 +339,7 @@ def _stood(reference: Path, alone: Group) -> Stood:
         metered = text["system"].split("/")[0].endswith("-ac-power")
         if text["benchmark"] != alone.benchmark or row.number["n_nodes"] != 1.0 or not metered:
             continue
-        first, _, last = text["run"].partition("-")
-        name = "__".join(
-            (
-                text["round"],
-                *text["system"].split("/"),
-                text["benchmark"],
-                f"{first}_{last.rpartition('_')[2]}",
-            )
-        )
-        path = reference / SERIES / f"{name}.csv.gz"
+        path = series_path(reference, text)
         if path.is_file():
             found.append(_still(path, row.number["run_s"]))
     if not found:
@@ -337,7 +351,11 @@ def _stood(reference: Path, alone: Group) -> Stood:
 
 
 def _still(path: Path, run_s: float) -> Stood:
-    column = _meter_column(path)
+    meters = columns_of(path)
+    if len(meters) != 1:
+        found = f"holds {len(meters)} columns of servers"
+        raise InputError(Problem(str(path), "node", found, "allowed: 1", "give a run on one server"))
+    column = meters[0]
     rows = read_power_table(path, texts=(), numbers=("t_s", column))
     inside = [(row.number["t_s"], row.number[column]) for row in rows if 0.0 <= row.number["t_s"] <= run_s]
     if len(inside) < 2:
@@ -348,19 +366,3 @@ def _still(path: Path, run_s: float) -> Stood:
     seconds = sum(lasts for lasts, _ in still)
     energy_j = sum(lasts * watts for lasts, watts in still)
     return Stood(seconds, energy_j / seconds if seconds > 0.0 else 0.0)
-
-
-def _meter_column(path: Path) -> str:
-    """Name of the one server's column."""
-    import gzip
-
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            names = file.readline().strip().split(",")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(Problem(str(path), "", f"cannot be read: {error}", "", "give it whole")) from None
-    meters = [name for name in names if name.startswith("node")]
-    if len(meters) != 1:
-        found = f"holds {len(meters)} columns of servers"
-        raise InputError(Problem(str(path), "node", found, "allowed: 1", "give a run on one server"))
-    return meters[0]
