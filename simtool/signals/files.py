@@ -21,7 +21,7 @@ from simtool import units
 from simtool.errors import InputError, Problem, did_you_mean
 from simtool.provenance import Kind
 from simtool.signals.calendar import repeat_yearly
-from simtool.signals.rows import read_csv, read_parquet, series_error
+from simtool.signals.rows import local_times, read_csv, read_parquet, series_error
 from simtool.signals.signal import Basis, FloatArray, Signal
 
 MAX_PROBLEMS = 20
@@ -82,9 +82,12 @@ COLUMNS = {
         ("ghi_w_per_m2", "W/m^2", "W/m^2", "irradiance"),
         ("wind_speed_m_per_s", "m/s", "m/s", "wind speed"),
         ("power_w_per_w", "", "", "power"),
+        ("price_usd_per_hour", "USD/h", "USD/h", None),
+        ("water_l_per_kwh", "L/kWh", "L/kWh", None),
     )
 }
-"""Every column name that holds values. ``power_w_per_w`` is the output of a plant per watt of its rating."""
+"""Every column name that holds values. ``power_w_per_w`` is the output of a plant per watt of its rating,
+``price_usd_per_hour`` the spot price of an accelerator."""
 
 
 def load_series(
@@ -169,9 +172,11 @@ def read_table(path: Path, unit: str, question: str | None, field: str = "") -> 
     header, lines, columns = rows
     if "time_utc" not in header:
         shown = ", ".join(header[:8]) or "nothing"
-        raise series_error(
-            path, field, f"found columns {shown}", "a column 'time_utc'", "times need an offset"
+        like = [name for name in header if "time" in name.lower() or "date" in name.lower()]
+        mend = (
+            f"rename {like[0]!r}, and write an offset behind every time" if like else "times need an offset"
         )
+        raise series_error(path, field, f"found columns {shown}", "a column 'time_utc'", mend)
     column = _pick(path, field, header, unit, question)
     times, values, problems = _convert(path, field, columns["time_utc"], columns[column.name], lines)
     problems += _irregular(path, field, times, lines) if not problems else []
@@ -210,6 +215,8 @@ def _convert(
 ) -> tuple[FloatArray, FloatArray, list[Problem]]:
     times = np.empty(len(lines))
     values = np.empty(len(lines))
+    if (local := local_times(written_times, lines)) is not None:
+        return times, values, [Problem(f"{path}:{lines[0]}", field, *local)]
     problems: list[Problem] = []
     for index, (time, value) in enumerate(zip(written_times, written_values, strict=True)):
         where = f"{path}:{lines[index]}"

@@ -106,6 +106,35 @@ def _datetimes(column: Any) -> list[datetime]:
     return [zero + timedelta(microseconds=int(moment)) for moment in epoch_us]
 
 
+def local_times(written: Sequence[Any], lines: Sequence[int]) -> tuple[str, str, str] | None:
+    """What is wrong where every time of a column is one of a clock on the wall; None where one has an offset.
+
+    Such a column has one mistake, not one a row: what was found, what is allowed, and how to mend it.
+    """
+    seen: set[datetime] = set()
+    twice = ""
+    for text, line in zip(written, lines, strict=True):
+        try:
+            moment = text if isinstance(text, datetime) else datetime.fromisoformat(str(text).strip())
+        except ValueError:
+            return None
+        if moment.tzinfo is not None:
+            return None
+        if moment in seen and not twice:
+            twice = f"; {moment:%Y-%m-%dT%H:%M} stands twice, again in line {line}: clocks were set back"
+        seen.add(moment)
+    if not seen:
+        return None
+    first = min(seen)
+    mend = (
+        "write the offset of that night behind each of the two, the first is summer time"
+        if twice
+        else f"write it behind every time: {first:%Y-%m-%dT%H:%M}Z if they are in UTC"
+    )
+    found = f"found times without an offset, e.g. {first:%Y-%m-%dT%H:%M}{twice}"
+    return found, "ISO 8601 with an offset, e.g. 2022-01-01T00:00Z or 2022-07-01T00:00+02:00", mend
+
+
 def series_error(path: Path, field: str, found: str, allowed: str, mend: str) -> InputError:
     """What is wrong with the file as a whole."""
     return InputError(Problem(str(path), field, found, allowed, mend))

@@ -101,9 +101,73 @@ def test_daylight_saving_is_no_event_in_utc(tmp_path: Path) -> None:
 
 def test_local_times_without_offset_are_refused(tmp_path: Path) -> None:
     error = refused(write(tmp_path, [("2024-03-30T00:00", "1"), ("2024-03-30T01:00", "2")]))
-    assert len(error.problems) == 2
-    assert "series.csv:2" in error.problems[0].where
-    assert "offset" in str(error)
+    (problem,) = error.problems  # one mistake, however many rows
+    assert "series.csv:2" in problem.where
+    assert "without an offset, e.g. 2024-03-30T00:00" in problem.found
+    assert "2024-03-30T00:00Z if they are in UTC" in problem.mend
+
+
+def test_a_doubled_hour_of_local_times_is_named(tmp_path: Path) -> None:
+    times = ["2024-10-27T01:00", "2024-10-27T02:00", "2024-10-27T02:00", "2024-10-27T03:00"]
+    (problem,) = refused(write(tmp_path, [(time, "1") for time in times])).problems
+    assert "2024-10-27T02:00 stands twice, again in line 4: clocks were set back" in problem.found
+    assert "the first is summer time" in problem.mend
+    mended = [
+        "2024-10-27T01:00+02:00",
+        "2024-10-27T02:00+02:00",
+        "2024-10-27T02:00+01:00",
+        "2024-10-27T03:00+01:00",
+    ]
+    assert np.diff(price(write(tmp_path, [(time, "1") for time in mended])).edges_s).tolist() == [3600.0] * 3
+
+
+def test_some_times_without_offset_are_named_row_by_row(tmp_path: Path) -> None:
+    error = refused(
+        write(tmp_path, [("2024-03-30T00:00Z", "1"), ("2024-03-30T01:00", "2"), ("2024-03-30T02:00Z", "3")])
+    )
+    assert [problem.where.rpartition(":")[2] for problem in error.problems] == ["3"]
+
+
+def test_another_name_of_the_time_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "series.csv"
+    path.write_text("timestamp,price_usd_per_mwh\n2024-03-30T00:00Z,1\n", "utf-8")
+    assert "rename 'timestamp'" in str(refused(path))
+
+
+def test_an_offset_that_shifts_the_series_is_a_gap_or_a_doubled_hour(tmp_path: Path) -> None:
+    # Summer's offset kept through winter's end: one hour is there twice, or missing.
+    times = [
+        "2024-03-31T00:00+01:00",
+        "2024-03-31T01:00+01:00",
+        "2024-03-31T03:00+01:00",
+        "2024-03-31T04:00+01:00",
+    ]
+    assert "nothing from 2024-03-31T00:00Z to 2024-03-31T02:00Z" in str(
+        refused(write(tmp_path, [(time, "1") for time in times]))
+    )
+    times = [
+        "2024-03-31T00:00+01:00",
+        "2024-03-31T01:00+01:00",
+        "2024-03-31T02:00+02:00",
+        "2024-03-31T03:00+02:00",
+    ]
+    assert "2024-03-31T00:00Z stands twice" in str(refused(write(tmp_path, [(time, "1") for time in times])))
+
+
+def test_a_series_that_is_too_short_says_what_it_covers(tmp_path: Path) -> None:
+    signal = price(write(tmp_path, [(time, "1") for time in hours(24)]))
+    with pytest.raises(InputError, match="the run takes 2024-03-30T00:00Z to 2024-04-01T00:00Z") as caught:
+        signal.integral(0.0, 2 * 86400.0)
+    (problem,) = caught.value.problems
+    assert problem.where.endswith("series.csv")
+    assert problem.field == "site.price"
+    assert "covers 2024-03-30T00:00Z to 2024-03-31T00:00Z" in problem.allowed
+
+
+@pytest.mark.parametrize(("column", "unit"), [("price_usd_per_hour", "USD/h"), ("water_l_per_kwh", "L/kWh")])
+def test_prices_by_the_hour_and_water_are_series_too(tmp_path: Path, column: str, unit: str) -> None:
+    path = write(tmp_path, list(zip(hours(2), ["1.2", "0.9"], strict=True)), column)
+    assert load_series(path, START, unit).values.tolist() == [1.2, 0.9]
 
 
 @pytest.mark.parametrize(
