@@ -49,6 +49,12 @@ KINDS: dict[str, FileKind] = {
         FileKind(
             name="scenario", module="simtool.config.scenario", class_name="Scenario", bare_quantities=True
         ),
+        FileKind(
+            name="datacenter",
+            module="simtool.config.datacenter",
+            class_name="Datacenter",
+            bare_quantities=True,
+        ),
         _profile("accelerator"),
         _profile("node"),
         _profile("network"),
@@ -61,9 +67,7 @@ KINDS: dict[str, FileKind] = {
         FileKind(name="facility", module="simtool.facility.profile", class_name="FacilityProfile"),
         FileKind(name="effect", module="simtool.methods.effect", class_name="Effect"),
         FileKind(name="transfer", module="simtool.transfer.constants", class_name="Transfer"),
-        FileKind(
-            name="reliability", module="simtool.profiles.reliability", class_name="ReliabilityProfile"
-        ),
+        FileKind(name="reliability", module="simtool.profiles.reliability", class_name="ReliabilityProfile"),
         FileKind(name="tariff", module="simtool.profiles.tariff", class_name="Tariff"),
         FileKind(name="workload", module="simtool.workload.captured", class_name="CapturedWorkload"),
         FileKind(name="jobs", module="simtool.jobs.generator", class_name="Generator"),

@@ -1,0 +1,237 @@
+"""Training runs that scenarios describe, as jobs of this site: how long each takes, and what its devices draw."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from simtool.config.datacenter import CampaignJob, moment
+from simtool.config.load import LoadedScenario, load_scenario
+from simtool.config.load_datacenter import LoadedDatacenter
+from simtool.config.reliability import Reliability
+from simtool.errors import InfeasibleError, InputError, Problem
+from simtool.jobs.campaign import CampaignRow
+from simtool.machine.power_caps import machine_under_cap
+from simtool.profiles.find import ProfileLibrary, find_scenario
+from simtool.result.datacenter.patterns import caps_w, training, waiting
+from simtool.result.datacenter.pools import PricedPool
+from simtool.result.plan import build_plan
+from simtool.result.prepare import Prepared, prepare
+from simtool.result.result import PhaseEstimate
+from simtool.result.stretches import stretches
+from simtool.sim.fleet.plan import JobKind, OperatingPoint, PoolUse
+from simtool.sim.plan import CheckpointPlan
+from simtool.step.step import estimate_step
+
+ANY = "any"
+"""In place of a pool's name: the job runs where there is room, at the speed of that pool."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignRun:
+    """One training run, priced on this site."""
+
+    row: CampaignRow
+    kind: JobKind
+    prepared: Prepared
+    """On the first pool that it can run on."""
+    method_name: str
+    """Empty without a method."""
+
+
+def campaign_runs(
+    loaded: LoadedDatacenter,
+    library: ProfileLibrary,
+    pools: tuple[PricedPool, ...],
+    breakage: dict[str, Any] | None,
+) -> tuple[CampaignRun, ...]:
+    """All runs of the campaign.
+
+    Args:
+        loaded: the datacenter.
+        library: where profiles are found.
+        pools: where they run.
+        breakage: what breaks, as a scenario's ``reliability`` has it; None if nothing does.
+
+    Raises:
+        InputError: a scenario that is not found, or does not fit the pool.
+        InfeasibleError: a model that does not fit the memory.
+    """
+    return tuple(
+        _priced(loaded, library, pools, breakage, index, job)
+        for index, job in enumerate(loaded.datacenter.jobs.campaign)
+    )
+
+
+def _priced(
+    loaded: LoadedDatacenter,
+    library: ProfileLibrary,
+    pools: tuple[PricedPool, ...],
+    breakage: dict[str, Any] | None,
+    index: int,
+    job: CampaignJob,
+) -> CampaignRun:
+    field = f"jobs.campaign[{index}]"
+    chosen = [pool for pool in pools if job.pool == ANY or pool.name == (job.pool or pools[0].name)]
+    found: list[tuple[PricedPool, Prepared]] = []
+    refused: InputError | InfeasibleError | None = None
+    for pool in chosen:
+        try:
+            found.append((pool, _prepared(loaded, library, pool, breakage, field, job)))
+        except (InputError, InfeasibleError) as error:
+            refused = error
+    if not found or (refused is not None and job.pool != ANY):
+        raise refused or AssertionError
+    prepared, work_s = found[0][1], _work_s(found[0][1].phases)
+    num_devices = int(prepared.layouts.num_devices)
+    uses: list[PoolUse | None] = [None] * len(pools)
+    for pool, there in found:
+        if int(there.layouts.num_devices) == num_devices:
+            uses[pool.index] = _use(loaded, job, there, work_s, breakage)
+    datacenter = loaded.datacenter
+    workload = prepared.scenario.workload
+    row = CampaignRow(
+        name=job.name,
+        model=workload.model if isinstance(workload.model, str) else job.scenario,
+        submit_s=moment(job.submit, datacenter.start),
+        num_devices=num_devices,
+        run_s=work_s,
+        limit_s=math.inf if job.limit is None else float(job.limit),
+        deadline_s=math.inf if job.deadline is None else moment(job.deadline, datacenter.start),
+        priority=job.priority,
+        preemptible=job.preemptible,
+    )
+    if row.submit_s < 0.0:
+        place = loaded.locate(f"{field}.submit")
+        raise InputError(
+            Problem(place, f"{field}.submit", "found a moment before the start", "", "move it, or the start")
+        )
+    kind = JobKind(name=job.name, uses=tuple(uses), holds_nodes=True)
+    method = "" if prepared.effect is None else prepared.effect.method
+    return CampaignRun(row=row, kind=kind, prepared=prepared, method_name=method)
+
+
+def _prepared(
+    loaded: LoadedDatacenter,
+    library: ProfileLibrary,
+    pool: PricedPool,
+    breakage: dict[str, Any] | None,
+    field: str,
+    job: CampaignJob,
+) -> Prepared:
+    scenario = _scenario(loaded, field, job)
+    written = loaded.datacenter.pools[pool.index]
+    cluster = scenario.scenario.cluster
+    own = scenario.scenario.reliability
+    asked = job.num_nodes
+    if asked is None:
+        # As many devices as the scenario has, on nodes of another size if need be.
+        asked = cluster.num_nodes
+    changed = scenario.scenario.model_copy(
+        update={
+            "cluster": cluster.model_copy(
+                update={
+                    "accelerator": written.accelerator,
+                    "node": written.node,
+                    "network": written.network,
+                    "network_bandwidth_per_node": None,
+                    "num_nodes": asked,
+                    "spare_nodes": 0,
+                    "power_cap": None,
+                }
+            ),
+            "reliability": _reliability(loaded, field, job, own, breakage),
+            **({} if job.tokens is None else {"workload": _with_tokens(scenario, job)}),
+            **({} if job.layout is None else {"layout": job.layout}),
+            **({} if job.method else {"method": "none"}),
+        }
+    )
+    return prepare(replace(scenario, scenario=changed), library)
+
+
+def _scenario(loaded: LoadedDatacenter, field: str, job: CampaignJob) -> LoadedScenario:
+    name = job.scenario
+    beside = loaded.path.parent / name
+    try:
+        path = beside if beside.suffix in (".yaml", ".yml") and beside.exists() else find_scenario(name)
+    except InputError as error:
+        where = loaded.locate(f"{field}.scenario")
+        raise InputError(
+            [replace(problem, where=where, field=f"{field}.scenario") for problem in error.problems]
+        ) from None
+    return load_scenario(path)
+
+
+def _with_tokens(scenario: LoadedScenario, job: CampaignJob) -> Any:
+    return scenario.scenario.workload.model_copy(update={"tokens": job.tokens, "batch_ramp": None})
+
+
+def _reliability(
+    loaded: LoadedDatacenter,
+    field: str,
+    job: CampaignJob,
+    own: Reliability | str,
+    breakage: dict[str, Any] | None,
+) -> Reliability | str:
+    """What breaks at this site, with the checkpoints of the job or of its scenario."""
+    if breakage is None:
+        return "none"
+    checkpoint, restart = job.checkpoint, job.restart
+    if not isinstance(own, str):
+        checkpoint = checkpoint or own.checkpoint
+        restart = own.restart if restart is None else restart
+    if checkpoint is None or restart is None:
+        lacks = "checkpoint" if checkpoint is None else "restart"
+        example = "checkpoint: {write: 1 min}" if checkpoint is None else "restart: 10 min"
+        raise InputError(
+            Problem(
+                loaded.locate(field),
+                f"{field}.{lacks}",
+                f"found none, and scenario {job.scenario} has none either",
+                "",
+                f"add e.g. '{example}', or write 'reliability: none'",
+            )
+        )
+    return Reliability.model_construct(**breakage, restart=restart, checkpoint=checkpoint)
+
+
+def _work_s(phases: tuple[PhaseEstimate, ...]) -> float:
+    return sum(phase.num_steps * float(phase.estimate.step_time_s) for phase in phases)
+
+
+def _use(
+    loaded: LoadedDatacenter,
+    job: CampaignJob,
+    prepared: Prepared,
+    work_s: float,
+    breakage: dict[str, Any] | None,
+) -> PoolUse:
+    """The run at every cap, its speed relative to that on its first pool."""
+    machine, points = prepared.machine, list[OperatingPoint]()
+    lowest = float(loaded.datacenter.power.lowest_cap)
+    limited = loaded.datacenter.power.is_limited
+    for cap_w in (caps_w(machine, lowest) or (None,)) if limited else (None,):
+        phases = prepared.phases
+        if cap_w is not None and points:
+            capped = machine_under_cap(machine, cap_w)
+            plain = estimate_step(prepared.job, prepared.layouts, capped)
+            phases = stretches(
+                prepared.scenario, prepared.job, prepared.layouts, capped, prepared.effect, plain
+            )
+        name = job.name if not points else f"{job.name} at {cap_w:.0f} W"
+        speed = work_s / _work_s(phases)
+        if points:
+            speed = min(speed, points[-1].speed)
+        points.append(OperatingPoint(speed, training(name, phases)))
+    checkpoint: CheckpointPlan | None = None
+    restart_s = 0.0
+    if breakage is not None:
+        plan = build_plan(prepared)
+        checkpoint, restart_s = plan.checkpoint, plan.failures.restart_s
+    return PoolUse(
+        points=tuple(points),
+        checkpoint=checkpoint,
+        restart_s=restart_s,
+        restart_pattern=waiting(machine, "restart", "restart"),
+    )
