@@ -13,6 +13,9 @@ from simtool.sim.fleet.running import Running, Stage
 if TYPE_CHECKING:
     from simtool.sim.fleet.pool import PoolState
 
+ROUNDING = 1e-12
+"""Of a sum of watts: what adds up to the limit is not above it."""
+
 
 class Governor:
     """Finds the highest operating point at which all devices together stay below the limit.
@@ -63,7 +66,7 @@ class Governor:
             base_w + sum(num * highest_power_w(use, point) for use, num in devices.values())
             for point in range(self._num_points)
         ]
-        allowed = (point for point, power_w in enumerate(powers_w) if power_w <= limit_w)
+        allowed = (point for point, power_w in enumerate(powers_w) if power_w <= limit_w * (1.0 + ROUNDING))
         return next(allowed, None), limit_w - powers_w[0]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from simtool.sim.schedulers import (
     SCHEDULERS,
@@ -70,15 +71,25 @@ def backfilled(
         spare_w -= job.power_w
     if first is None or free == 0:
         return chosen
-    return chosen + gap_filling(queue, first, free, spare_w, (cluster.running, lately), now_s, gap_order)
+    room = Room(free, spare_w, cluster.running, lately)
+    return chosen + gap_filling(queue, first, {*chosen}, room, now_s, gap_order)
+
+
+class Room(NamedTuple):
+    """What a decision has still to give."""
+
+    free: int
+    spare_w: float
+    running: Sequence[RunningJob]
+    lately: Sequence[RunningJob]
+    """Jobs that the same decision has started."""
 
 
 def gap_filling(
     queue: QueueView,
     first: QueuedJob,
-    free: int,
-    spare_w: float,
-    holders: tuple[Sequence[RunningJob], Sequence[RunningJob]],
+    passed: set[int],
+    room: Room,
     now_s: float,
     gap_order: Callable[[QueuedJob], tuple[float, ...]] | None = None,
 ) -> list[int]:
@@ -86,24 +97,23 @@ def gap_filling(
 
     Args:
         queue: jobs in order.
-        first: the first that does not fit; those before it are passed over.
-        free: devices left.
-        spare_w: power left [W].
-        holders: jobs that run, and those that the same decision starts.
+        first: the first that does not fit.
+        passed: jobs that shall not start now, or start already.
+        room: devices and power that are left.
         now_s: the time.
         gap_order: sorts the jobs that are tried; None: by submission.
     """
     chosen: list[int] = []
-    started = {job.job for job in holders[1]}
+    free, spare_w = room.free, room.spare_w
     shadow_s, extra, extra_w = -math.inf, 0, 0.0
     candidates: Iterable[QueuedJob] = queue.fitting(free)
     if gap_order is not None:
         candidates = sorted(candidates, key=gap_order)
     for job in candidates:
-        if job.num_devices > free or job.power_w > spare_w or job.job == first.job or job.job in started:
+        if job.num_devices > free or job.power_w > spare_w or job.job == first.job or job.job in passed:
             continue
         if shadow_s == -math.inf:
-            shadow_s, extra, extra_w = reservation(first, free, spare_w, *holders, now_s)
+            shadow_s, extra, extra_w = reservation(first, *room, now_s)
         in_time = job.limit_s < math.inf and now_s + job.limit_s <= shadow_s
         if not in_time and (job.num_devices > extra or job.power_w > extra_w):
             continue
