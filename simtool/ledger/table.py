@@ -97,12 +97,7 @@ class Table:
         t0_s = np.concatenate([singles[:, 0], *(block[0] for block in blocks)])
         t1_s = np.concatenate([singles[:, 1], *(block[1] for block in blocks)])
         job, pattern, num_devices = (
-            np.concatenate(
-                [
-                    singles[:, place].astype(np.int64),
-                    *(np.broadcast_to(block[place], len(block[0])) for block in blocks),
-                ]
-            )
+            np.concatenate([singles[:, place].astype(np.int64), *_filled(blocks, place)])
             for place in (2, 3, 4)
         )
         order = np.lexsort((t1_s, t0_s))  # stable: what ties stays in order of appending
@@ -131,3 +126,11 @@ class Table:
         keys = np.concatenate([self.begins, self.ends])
         steps = sum_by_key(keys, np.concatenate([rate, -rate]), len(self.breakpoints_s))
         return running_sum(steps)[:-1]
+
+
+def _filled(blocks: Sequence[Block], place: int) -> list[IntArray]:
+    """One number of every interval of blocks, in their order."""
+    if all(isinstance(block[place], int) for block in blocks):  # many small blocks: one array at once
+        lengths = [len(block[0]) for block in blocks]
+        return [np.repeat(np.array([block[place] for block in blocks], np.int64), lengths)]
+    return [np.broadcast_to(np.asarray(block[place], np.int64), len(block[0])) for block in blocks]

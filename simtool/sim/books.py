@@ -73,7 +73,7 @@ class Books:
         if state == "lost_work":
             self.lose(t1_s - t0_s, cause)
         else:
-            {"idle": self.waiting_s, "checkpoint": self.checkpoint_s}[state].append(t1_s - t0_s)
+            (self.waiting_s if state == "idle" else self.checkpoint_s).append(t1_s - t0_s)
 
     def record(self, past: Past) -> None:
         """Write down an attempt."""
@@ -113,9 +113,8 @@ class Books:
         state = pattern.shares[0].state
         if state == "lost_work":
             return lengths_s
-        {"checkpoint": self.checkpoint_s, "restart": self.restart_s}.get(state, self.useful_s).extend(
-            lengths_s
-        )
+        book = self.checkpoint_s if state == "checkpoint" else self.useful_s
+        (self.restart_s if state == "restart" else book).extend(lengths_s)
         return ()
 
     def _paced(self, stretch: Stretch, pace: Pace) -> Iterator[float]:

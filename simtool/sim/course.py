@@ -198,8 +198,9 @@ class Course:
                 step += room // stride * stride
                 previous = step
             else:
-                spans += self._across(now_s, step, previous, self._written_by_s(spans))
-                step = previous = self._due(step)
+                due = self._due(step)
+                spans += self._across(now_s, step, due, previous, self._written_by_s(spans))
+                step = previous = due
             now_s = spans[-1].end_s
         return Attempt(course=self, start_s=start_s, work_from_s=work_from_s, spans=tuple(spans))
 
@@ -210,13 +211,13 @@ class Course:
         return max(copied_s, default=-math.inf) + self.checkpoint.write_s
 
     def _across(
-        self, now_s: float, step: int, previous: int | None, written_by_s: float = -math.inf
+        self, now_s: float, step: int, due: int, previous: int | None, written_by_s: float
     ) -> list[Span]:
-        """Work up to the next checkpoint, phase by phase, and that checkpoint.
+        """Work up to the next checkpoint at `due`, phase by phase, and that checkpoint.
 
-        `written_by_s`: when the latest copy of memory will be in the store.
+        `previous`: where the one before lies, if there is one; `written_by_s`: when the latest copy of memory
+        will be in the store.
         """
-        due = self._due(step)
         stop_s = self.checkpoint.stop_s
         if due == self.num_steps:
             # The job waits for its last checkpoint, which waits for a write that is still under way.

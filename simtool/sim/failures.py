@@ -115,6 +115,10 @@ def with_notices(happenings: Iterator[HazardEvent], ahead_s: float) -> Iterator[
         yield heapq.heappop(waiting)[2]
 
 
+def _now(event: HazardEvent) -> Notice:
+    return Notice(event.time_s, event, False)
+
+
 def strike(
     clock: Clock, cluster: Cluster, happenings: Iterator[HazardEvent], ahead_s: float
 ) -> Generator[simpy.Event, None, None]:
@@ -124,9 +128,9 @@ def strike(
         clock: the time.
         cluster: what is struck.
         happenings: the events, by time.
-        ahead_s: how long before maintenance jobs begin to save their state.
+        ahead_s: how long before maintenance jobs begin to save their state; 0 where there is none.
     """
-    for notice in with_notices(happenings, ahead_s):
+    for notice in with_notices(happenings, ahead_s) if ahead_s else map(_now, happenings):
         if math.isinf(notice.time_s):
             return
         yield clock.until(notice.time_s, LAST)

@@ -35,6 +35,9 @@ class _Stage(Enum):
     ENDED = "ended"
 
 
+_STOPPED = (_Stage.DETECTING, _Stage.SAVING, _Stage.WAITING)
+
+
 @dataclass(slots=True)
 class _Corruption:
     """What the job computes is worthless since the first corruption that nobody has found."""
@@ -349,12 +352,8 @@ class Job:
     def _settle(self) -> None:
         """Write down what its nodes did since the last change, unless an attempt runs."""
         now_s = self._clock.now
-        pattern = {
-            _Stage.DETECTING: self._stopping,
-            _Stage.SAVING: self._stopping,
-            _Stage.WAITING: self._cluster.plan.idle,
-        }.get(self._stage)
-        if pattern is not None:
+        if now_s > self._since_s and self._stage in _STOPPED:
+            pattern = self._cluster.plan.idle if self._stage is _Stage.WAITING else self._stopping
             num_devices = len(self.nodes) * self._cluster.plan.devices_per_node
             self._books.spend(self._since_s, now_s, pattern, num_devices, self._cause)
         self._since_s = now_s

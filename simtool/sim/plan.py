@@ -189,6 +189,12 @@ class FailurePlan:
         """Whether anything but a script makes nodes fail."""
         return bool((self.scripted is None and self.rate_per_node_s) or self.hazards.names)
 
+    @property
+    def has_maintenance(self) -> bool:
+        """Whether anything is announced."""
+        effects = [cause.effect for cause in self.hazards.causes] + [event.effect for event in self.events]
+        return "maintenance" in effects
+
     def __post_init__(self) -> None:
         if not 0.0 <= self.rate_per_node_s < math.inf:
             _refuse("failures.rate_per_node_s", self.rate_per_node_s, "a finite rate of at least 0")

@@ -90,7 +90,8 @@ def simulate(
         for index, plan in enumerate(jobs)
     ]
     happenings = events(cluster, failures, seed, run)
-    clock.process(strike(clock, nodes, happenings, checkpoint.announced_s))
+    ahead_s = checkpoint.announced_s if failures.has_maintenance else 0.0
+    clock.process(strike(clock, nodes, happenings, ahead_s))
     work_s = sum(job.course.total_work_s for job in running)
     num_events = 0
     while nodes.num_ended < len(running):
