@@ -80,6 +80,8 @@ COLUMNS = {
         ("relative_humidity_frac", "", "", "relative humidity"),
         ("relative_humidity_percent", "percent", "", "relative humidity"),
         ("ghi_w_per_m2", "W/m^2", "W/m^2", "irradiance"),
+        ("dni_w_per_m2", "W/m^2", "W/m^2", "direct irradiance"),
+        ("dhi_w_per_m2", "W/m^2", "W/m^2", "diffuse irradiance"),
         ("wind_speed_m_per_s", "m/s", "m/s", "wind speed"),
         ("power_w_per_w", "", "", "power"),
         ("price_usd_per_hour", "USD/h", "USD/h", None),

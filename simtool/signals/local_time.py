@@ -6,6 +6,7 @@ spring and stand twice in autumn; here every question about the clock becomes ed
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,8 @@ from simtool.units import SECONDS_PER_DAY
 IntArray = NDArray[np.int64]
 
 DAYS_PER_WEEK = 7
+CLOCK_DECIMALS = 6
+"""A clock is read to the microsecond."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_WEEKDAY = 3
 """1 January 1970 was a Thursday; Monday is 0."""
@@ -104,18 +107,23 @@ class LocalTime:
             Edges of the pieces, n + 1 of them, the first at or before `begin_s` and the last at or after
             `end_s` [s], and local time minus UTC in each piece [s].
         """
-        epoch_s = self._start_epoch_s
-        # The margin lets questions about the month or interval around a moment be answered at once.
-        first = np.floor((begin_s + epoch_s) / SECONDS_PER_DAY) - 2
-        last = np.ceil((end_s + epoch_s) / SECONDS_PER_DAY) + 2
+        edges, offsets = self._offsets(begin_s, end_s)
+        return edges - self._start_epoch_s, offsets
+
+    def _offsets(self, begin_s: float, end_s: float) -> tuple[FloatArray, FloatArray]:
+        """`offsets` with its edges in seconds since 1970, which are whole numbers."""
+        first, last = (
+            rounded((moment + self._start_epoch_s) / SECONDS_PER_DAY)
+            for rounded, moment in ((math.floor, begin_s), (math.ceil, end_s))
+        )
         try:
-            edges, offsets = _pieces(self.zone, int(first), int(last))
+            # The margin lets questions about the month or interval around a moment be answered at once.
+            return _pieces(self.zone, first - 2, last + 2)
         except (OverflowError, ValueError):
-            found = f"found a run until {(end_s + epoch_s) / SECONDS_PER_DAY:.3g} days after 1970"
+            found = f"found a run until {last:.3g} days after 1970"
             raise InputError(
                 Problem("", "start", found, "years 1 to 9999", "begin earlier, or make it shorter")
             ) from None
-        return edges - epoch_s, offsets
 
     def read(self, time_s: ArrayLike) -> ClockReading:
         """What the wall shows at these moments [s since the start].
@@ -132,6 +140,8 @@ class LocalTime:
         edges, offsets = self.offsets(float(times.min()), float(times.max()))
         piece = np.searchsorted(edges, times, side="right") - 1
         local = times + self._start_epoch_s + offsets[np.clip(piece, 0, offsets.size - 1)]
+        # A start between two seconds leaves the last digit open; midnight must not read as 23:59:59.9999998.
+        local = np.round(local, CLOCK_DECIMALS)
         day = np.floor(local / SECONDS_PER_DAY).astype(np.int64)
         return ClockReading(
             day=day,
@@ -152,17 +162,15 @@ class LocalTime:
             Rising, strictly between begin and end [s]. A time that spring leaves out is not there, one that
             autumn repeats is there twice.
         """
-        edges, offsets = self.offsets(begin_s, end_s)
+        edges, offsets = self._offsets(begin_s, end_s)
         wanted = np.unique(np.mod(np.asarray(list(clock_s), dtype=np.float64), SECONDS_PER_DAY))
-        epoch_s = self._start_epoch_s
         found = [edges[1:-1]]
         for low, high, offset in zip(edges[:-1], edges[1:], offsets, strict=True):
-            first = np.floor((low + epoch_s + offset) / SECONDS_PER_DAY)
-            last = np.floor((high + epoch_s + offset) / SECONDS_PER_DAY)
-            days = np.arange(first, last + 1) * SECONDS_PER_DAY - (epoch_s + offset)
-            moments = (days[:, None] + wanted).ravel()
+            first, last = (np.floor((moment + offset) / SECONDS_PER_DAY) for moment in (low, high))
+            midnights = np.arange(first, last + 1) * SECONDS_PER_DAY - offset
+            moments = (midnights[:, None] + wanted).ravel()
             found.append(moments[(moments >= low) & (moments < high)])
-        every = np.unique(np.concatenate(found))
+        every = np.unique(np.concatenate(found)) - self._start_epoch_s
         return np.asarray(every[(every > begin_s) & (every < end_s)])
 
     def intervals_s(self, begin_s: float, end_s: float, step_s: float) -> FloatArray:

@@ -117,6 +117,20 @@ def test_intervals_of_a_meter_follow_the_clock(
     assert all(fits or edge in changes for fits, edge in zip(aligned, edges, strict=True))
 
 
+@given(zones, moments, st.integers(1, 999_999))
+def test_a_start_between_two_seconds_changes_no_reading(zone: str, start: datetime, micro: int) -> None:
+    shifted = LocalTime(start=start + timedelta(microseconds=micro), zone=zone)
+    whole = LocalTime(start=start, zone=zone)
+    edges, expected = (
+        shifted.intervals_s(0.0, 4e5, 900.0),
+        whole.intervals_s(micro / 1e6, 4e5 + micro / 1e6, 900.0),
+    )
+    assert edges == pytest.approx(expected - micro / 1e6, abs=1e-5)
+    assert (np.diff(edges) > 899.0).all()  # no slivers
+    assert shifted.read(edges).clock_s.tolist() == whole.read(expected).clock_s.tolist()
+    assert shifted.read(edges).day.tolist() == whole.read(expected).day.tolist()
+
+
 def test_an_hour_that_spring_leaves_out_and_autumn_repeats() -> None:
     night = Window(clock_s=((HOUR_S, 3 * HOUR_S),))  # 01:00 to 03:00
     lengths = []
