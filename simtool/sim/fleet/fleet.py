@@ -28,6 +28,9 @@ from simtool.units import display
 EVENTS_PER_REPORT = 4096
 """Progress is told at most once in as many events."""
 
+LEAVING_ORDER = (Stage.RUNNING, Stage.SAVING, Stage.DETECTING)
+"""Who leaves first when a power limit is too low for all."""
+
 
 class Fleet:
     """All state of one simulation."""
@@ -66,6 +69,7 @@ class Fleet:
         self._preempted: dict[int, int] = {}
         self._interrupted: dict[int, int] = {}
         self._interruptions: list[Interruption] = []
+        self._moved_bytes = 0.0
         self._num_open = num
         self._num_ended = 0
         self._wakes = {math.inf}
@@ -232,7 +236,8 @@ class Fleet:
     def _govern(self) -> None:
         """Run as fast as the power limit allows; who is still too much leaves, the youngest first.
 
-        Where even saving all their states is too much, the youngest stop without.
+        Where even saving all their states is too much, the youngest stop without; so do those that go on in
+        vain because they have not noticed yet what broke.
         """
         governor, now_s = self._governor, self.clock.now
         if governor is None:
@@ -240,9 +245,9 @@ class Fleet:
         point, self.spare_power_w = governor.point(now_s, self._running.values())
         while point is None:
             youngest = max(
-                (job for job in self._running.values() if job.stage in (Stage.RUNNING, Stage.SAVING)),
+                (job for job in self._running.values() if job.stage in LEAVING_ORDER),
                 key=lambda job: (
-                    job.stage is Stage.RUNNING,
+                    -LEAVING_ORDER.index(job.stage),
                     -job.queued.priority,
                     job.start_s,
                     job.queued.job,
@@ -257,7 +262,7 @@ class Fleet:
                     ("a limit above that",),
                 )
             number = youngest.queued.job
-            if youngest.stage is Stage.SAVING:
+            if youngest.stage is not Stage.RUNNING:
                 youngest.interrupt(now_s, 0.0)
                 self._requeue(youngest)
             else:
@@ -312,6 +317,7 @@ class Fleet:
             again=again,
             point=0,
             slowed=slowed,
+            moving_s=self._moved(number, kind, pool),
         )
         self._running[number] = running
         pool.enlist(running)
@@ -326,6 +332,13 @@ class Fleet:
         self._pool[number], self._devices[number] = pool.index, num
         self._await(running)
         return True
+
+    def _moved(self, number: int, kind: JobKind, pool: PoolState) -> float:
+        """Time until a job's saved state is at the site where it goes on; nothing if it lies there, or is none [s]."""
+        if not self._durable_s.get(number) or self.plan.pools[self._pool[number]].site == pool.plan.site:
+            return 0.0
+        self._moved_bytes += kind.state_bytes
+        return kind.state_bytes / self.plan.move_bytes_per_s
 
     def _await(self, job: Running) -> None:
         """Let the job end when its course says so, or at its limit."""
@@ -664,6 +677,7 @@ class Fleet:
             num_preemptions=_counts(self._preempted, num),
             num_interruptions=_counts(self._interrupted, num),
             interruptions=tuple(self._interruptions),
+            moved_bytes=self._moved_bytes,
             num_events=self.num_events,
         )
 

@@ -52,6 +52,8 @@ class FleetOutcome:
     num_preemptions: IntArray
     num_interruptions: IntArray
     interruptions: tuple[Interruption, ...]
+    moved_bytes: float
+    """Saved states that jobs took along from one site to another."""
     num_events: int
     """Simulated events, the measure of how long the simulation takes."""
 

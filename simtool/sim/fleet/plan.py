@@ -55,6 +55,8 @@ class JobKind:
     those it lost; otherwise it goes back into the queue, to its old place."""
     speed_across_racks: float = 1.0
     """Relative speed of a job that no single rack holds."""
+    state_bytes: float = 0.0
+    """Of a saved state, which moves to another site before the job can go on there."""
 
     def __post_init__(self) -> None:
         if not any(self.uses):
@@ -77,6 +79,8 @@ class Pool:
     """Of devices of failed nodes, until they are back."""
     spare_nodes: int = 0
     nodes_per_rack: int = 1
+    site: str = ""
+    """Where it stands."""
 
     def __post_init__(self) -> None:
         for field, minimum in (
@@ -176,6 +180,8 @@ class FleetPlan:
     """Whether a job that outlives its requested limit is ended there."""
     limits: tuple[PowerLimit, ...] = ()
     """In order of time."""
+    move_bytes_per_s: float = math.inf
+    """Between two sites, for one job."""
 
     def __post_init__(self) -> None:
         names = [pool.name for pool in self.pools]

@@ -85,6 +85,7 @@ class Running:
         again: bool,
         point: int,
         slowed: float,
+        moving_s: float = 0.0,
     ) -> None:
         self.queued, self.use, self.spans, self.books = queued, use, spans, books
         self.num_held = sum(stop - start for start, stop in spans)
@@ -99,10 +100,10 @@ class Running:
         self.num_interruptions = 0
         self.version = 0
         self.stage = Stage.RUNNING
-        self.begin(now_s, again)
+        self.begin(now_s, again, moving_s)
 
-    def begin(self, now_s: float, again: bool) -> None:
-        """Work from the durable state on, after a restart if it has run before."""
+    def begin(self, now_s: float, again: bool, moving_s: float = 0.0) -> None:
+        """Work from the durable state on, if it has run before after a restart and once its state is here."""
         self.stage = Stage.RUNNING
         self.version += 1
         self.course = Course(
@@ -113,7 +114,7 @@ class Running:
             slowed=self.slowed / self.straggle,
             done_s=self.durable_s,
             durable_s=self.durable_s,
-            lead_s=self.use.restart_s if again else 0.0,
+            lead_s=moving_s + self.use.restart_s if again else 0.0,
             lead=self.use.restart_pattern,
         )
 
