@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from simtool.account.bill import Bill, bill
+from simtool.account.bill_text import COLUMNS, bill_rows, bill_text
 from simtool.account.metered import PowerSteps
 from simtool.account.split import NOBODY, split
 from simtool.account.tariff import Part, Tariff
@@ -380,3 +381,22 @@ def test_two_million_breakpoints_take_a_couple_of_seconds() -> None:
     after = os.times()
     assert after.user + after.system - before.user - before.system < 2.0
     assert found.energy_j.sum() == pytest.approx(load.energy_j, rel=1e-12)
+
+
+def test_a_bill_as_rows_and_as_a_page() -> None:
+    ratchet = Demand(price_usd_per_kw_month=10.0, ratchet=Ratchet(share=0.5, num_months=1))
+    tariff = Tariff(name="mine", parts=(flat(0.1), ratchet, Fixed(amount_usd_per_month=60.0)))
+    found = bill(steps((30 * DAY_S, 1e3), (15.5 * DAY_S, 2e3)), tariff, datetime(2025, 4, 1, tzinfo=UTC))
+    rows = bill_rows(found)
+    assert [tuple(row) for row in rows] == [COLUMNS] * 6
+    assert sum(float(row["amount_usd"]) for row in rows) == pytest.approx(found.total_usd)
+    page = bill_text(found).splitlines()
+    assert page[0] == "mine, 2025-04"
+    assert page[2].split() == ["energy", "720.0", "kWh", "0.10000", "72.00"]
+    assert "customer charge (50.0% of a month)" in bill_text(found, "2025-05")
+    assert page[5].split() == ["total", "142.00"]
+    assert page[-3].split() == ["total", "of", "all", "months", "256.40"]
+    assert page[-1] == (
+        "not charged: 10.00 USD that ratchets ask for from 2025-06 to 2025-06, "
+        "if no other load takes the place of this one"
+    )
