@@ -262,12 +262,15 @@ class Fleet:
                     ("a limit above that",),
                 )
             number = youngest.queued.job
-            if youngest.stage is not Stage.RUNNING:
-                youngest.interrupt(now_s, 0.0)
-                self._requeue(youngest)
-            else:
+            if youngest.stage is Stage.RUNNING:
                 self._note(self.pools[self._pool[number]], "power limit", (self._table.name[number],))
                 self._leave(youngest)
+            else:
+                if youngest.stage is Stage.SAVING:
+                    youngest.interrupt(now_s, 0.0)
+                youngest.settle(now_s)
+                youngest.version += 1
+                self._requeue(youngest)
             point, self.spare_power_w = governor.point(now_s, self._running.values())
         for job in self._running.values():
             if job.retime(now_s, point=point):
