@@ -212,4 +212,5 @@ class _Past:
     """Months before the load."""
 
     def label(self, at: int) -> str:
+        """Year and month of an entry, and of months after the last."""
         return month_label(self.first + at)
