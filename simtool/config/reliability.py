@@ -254,7 +254,7 @@ class Reliability(Strict):
                     found="found it beside causes", mend=mend, member="node_failures_per_1000_node_days"
                 )
             )
-        if not has_causes:
+        if not has_causes and (self.maintenance is None or rate is not None):
             for member, example in (("node_failures_per_1000_node_days", "3.8"), ("repair", "24 h")):
                 if getattr(self, member) is None:
                     mend = f"add e.g. '{member}: {example}', or name a preset"

@@ -21,7 +21,7 @@ MAX_FILE_BYTES = 2**26
 
 
 def referenced_digests(loaded: LoadedScenario, library: ProfileLibrary) -> dict[str, str]:
-    """SHA-256 by ``kind/name`` of the effect, the scale-up network, and the user's own files.
+    """SHA-256 by ``kind/name`` of the effect, the failures, the scale-up network, and the user's own files.
 
     Shipped series are part of this version of simtool and need none.
     """
@@ -47,6 +47,9 @@ def _profiles(loaded: LoadedScenario, library: ProfileLibrary) -> Iterator[tuple
             yield f"effect/{use.profile}", hashlib.sha256(text.encode()).hexdigest()
         else:
             yield f"effect/{use.profile}", library.digest("effect", use.profile)
+    reliability = scenario.reliability
+    if not isinstance(reliability, str) and reliability.preset is not None:
+        yield f"reliability/{reliability.preset}", library.digest("reliability", reliability.preset)
     scale_up = library.get("accelerator", scenario.cluster.accelerator).scale_up
     if scale_up is not None:
         yield f"network/{scale_up.network}", library.digest("network", scale_up.network)

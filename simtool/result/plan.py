@@ -9,8 +9,10 @@ from simtool.errors import InfeasibleError
 from simtool.ledger import Pattern, Share
 from simtool.machine.machine import StatePower
 from simtool.provenance import Derived, Input, Sourced
+from simtool.result.hazards import hazard_plan, lasting_inputs, rate_inputs
 from simtool.result.leaves import shape_input
 from simtool.result.prepare import Prepared
+from simtool.sim.hazards.means import interruption_rate_per_s
 from simtool.sim.plan import CheckpointPlan, ClusterPlan, FailurePlan, JobPlan, WorkPhase
 from simtool.sim.theory import daly_interval_s, young_interval_s
 from simtool.step.estimate import STEP_STATES, StepEstimate
@@ -43,6 +45,12 @@ class Plan:
     """Work between two checkpoints, explained; None without checkpoints."""
     pause: Derived | None
     """For how long saving stops the job, explained; None where nothing fails."""
+    rates: tuple[Input, ...] = ()
+    """How often each cause strikes."""
+    repairs: tuple[Input, ...] = ()
+    """How long nodes are down."""
+    detections: tuple[Input, ...] = ()
+    """How long it takes to notice."""
 
 
 def build_plan(prepared: Prepared) -> Plan:
@@ -86,34 +94,46 @@ def build_plan(prepared: Prepared) -> Plan:
             interval=None,
             pause=None,
         )
-    rate = float(scenario.reliability.node_failures_per_1000_node_days) / (1000.0 * SECONDS_PER_DAY)
-    if rate * scenario.cluster.num_nodes * SECONDS_PER_YEAR < NEVER_PER_YEAR:
+    reliability, num_nodes = scenario.reliability, scenario.cluster.num_nodes
+    written = reliability.node_failures_per_1000_node_days
+    rate = 0.0 if written is None else float(written) / (1000.0 * SECONDS_PER_DAY)
+    if rate * num_nodes * SECONDS_PER_YEAR < NEVER_PER_YEAR:
         rate = 0.0
-    write, pause = _write(scenario.reliability, prepared), _pause(scenario.reliability, prepared)
-    interval = _interval(scenario.reliability, prepared, rate, pause)
+    hazards = hazard_plan(reliability, prepared.failures)
+    rates = rate_inputs(reliability, prepared.failures)
+    write, pause = _write(reliability, prepared), _pause(reliability, prepared)
+    rate_per_s = rate * num_nodes + interruption_rate_per_s(hazards, num_nodes)
+    interval = _interval(reliability, rate_per_s, rates, pause)
     _bounded(job, interval)
-    detection = scenario.reliability.detection
+    kept = reliability.checkpoint.persistent_interval
+    quick = reliability.checkpoint.restart
     return Plan(
         job=job,
         cluster=cluster,
         checkpoint=CheckpointPlan(
-            kind=scenario.reliability.checkpoint.kind,
+            kind=reliability.checkpoint.kind,
             write_s=write.value,
             stall_s=pause.value,
             interval_s=None if interval is None else interval.value,
             pattern=checkpoint_pattern,
+            persistent_interval_s=0.0 if kept is None else float(kept),
+            memory_restart_s=None if quick is None else float(quick),
         ),
         failures=FailurePlan(
             rate_per_node_s=rate,
-            repair_s=float(scenario.reliability.repair),
-            detection_s=0.0 if detection is None else float(detection),
-            restart_s=float(scenario.reliability.restart),
+            repair_s=0.0 if reliability.repair is None else float(reliability.repair),
+            detection_s=0.0 if reliability.detection is None else float(reliability.detection),
+            restart_s=float(reliability.restart),
             restart_pattern=restart_pattern,
             # Until somebody notices, the other ranks spin in a collective that never ends.
             detection_pattern=_whole("detection", "lost_work", waiting),
+            hazards=hazards,
         ),
         interval=interval,
         pause=pause,
+        rates=rates,
+        repairs=lasting_inputs(reliability, prepared.failures, "repair"),
+        detections=lasting_inputs(reliability, prepared.failures, "detection"),
     )
 
 
@@ -162,6 +182,17 @@ def _write(reliability: Reliability, prepared: Prepared) -> Derived:
         )
     if checkpoint.bandwidth is None:
         raise ValueError("a checkpoint needs write or bandwidth; the scenario schema demands one of them")
+    if checkpoint.size is not None:
+        return Derived(
+            name="checkpoint_write_s",
+            value=float(checkpoint.size) / float(checkpoint.bandwidth),
+            unit="s",
+            formula="size / bandwidth of the store",
+            inputs=(
+                Input("reliability.checkpoint.size", checkpoint.size),
+                Input("reliability.checkpoint.bandwidth", checkpoint.bandwidth),
+            ),
+        )
     size = float(CHECKPOINT_BYTES_PER_PARAMETER) * prepared.job.model.num_parameters
     return Derived(
         name="checkpoint_write_s",
@@ -190,13 +221,9 @@ def _pause(reliability: Reliability, prepared: Prepared) -> Derived:
     )
 
 
-def failures_input(reliability: Reliability) -> Input:
-    """How often nodes fail."""
-    rate = reliability.node_failures_per_1000_node_days
-    return Input("reliability.node_failures_per_1000_node_days", rate)
-
-
-def _interval(reliability: Reliability, prepared: Prepared, rate: float, pause: Derived) -> Derived | None:
+def _interval(
+    reliability: Reliability, rate_per_s: float, rates: tuple[Input, ...], pause: Derived
+) -> Derived | None:
     """Work between two checkpoints; None where nothing fails and no time is fixed."""
     written = reliability.checkpoint.interval
     if isinstance(written, Sourced):
@@ -207,9 +234,9 @@ def _interval(reliability: Reliability, prepared: Prepared, rate: float, pause: 
             formula="as the scenario fixes it",
             inputs=(Input("reliability.checkpoint.interval", written),),
         )
-    if rate == 0.0:
+    if rate_per_s == 0.0:
         return None
-    mtbf_s = 1.0 / (rate * prepared.scenario.cluster.num_nodes)
+    mtbf_s = 1.0 / rate_per_s
     formula = {"daly": daly_interval_s, "young": young_interval_s}[written]
     return Derived(
         name="checkpoint_interval_s",
@@ -217,5 +244,5 @@ def _interval(reliability: Reliability, prepared: Prepared, rate: float, pause: 
         unit="s",
         formula=f"{written.capitalize()}'s optimum for a pause of {pause.value:g} s and a failure every "
         f"{mtbf_s:.0f} s",
-        inputs=(failures_input(reliability), pause),
+        inputs=(*rates, pause),
     )

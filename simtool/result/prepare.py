@@ -16,6 +16,7 @@ from simtool.machine.build import build_machine
 from simtool.machine.machine import Machine
 from simtool.methods.effect import Effect
 from simtool.profiles.find import ProfileLibrary
+from simtool.profiles.reliability import ReliabilityProfile
 from simtool.result.digests import referenced_digests
 from simtool.result.references import assumed_power_w, references, sequences_per_step
 from simtool.result.result import PhaseEstimate
@@ -45,6 +46,8 @@ class Prepared:
     """The steps with the method, by stretch of progress; one stretch without a method."""
     notes: tuple[str, ...]
     profile_digests: dict[str, str]
+    failures: ReliabilityProfile | None = None
+    """The preset that ``reliability`` names."""
 
     @property
     def scenario(self) -> Scenario:
@@ -152,6 +155,7 @@ def prepare(
         phases=stretches(scenario, job, executed, machine, effect, plain),
         notes=tuple(notes),
         profile_digests=digests,
+        failures=named.failures,
     )
 
 

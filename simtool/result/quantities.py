@@ -11,7 +11,7 @@ from simtool.account.energy import energy_scopes
 from simtool.provenance import Derived, Input, Sourced
 from simtool.result.explain import explain_flop, explain_step_time, rooted
 from simtool.result.leaves import peak_input, shape_input, steps_input
-from simtool.result.plan import Plan, failures_input
+from simtool.result.plan import Plan
 from simtool.result.prepare import Prepared
 from simtool.result.watts import power_roots
 from simtool.signals import Basis
@@ -79,6 +79,13 @@ def time_quantities(prepared: Prepared, plan: Plan, outcome: Outcome) -> dict[st
             inputs=(training, duration),
         ),
         Derived(
+            name="effective_time_frac",
+            value=job.effective_time_frac,
+            unit="",
+            formula="(training + what stragglers added to it) / duration",
+            inputs=(training, duration),
+        ),
+        Derived(
             name="num_interruptions",
             value=float(job.num_interruptions),
             unit="",
@@ -100,11 +107,9 @@ def _interruptions(job: JobOutcome, plan: Plan, prepared: Prepared) -> tuple[Der
     reliability = prepared.scenario.reliability
     if isinstance(reliability, str):
         return ()
-    failures = failures_input(reliability)
+    failures = plan.rates
     pause = () if plan.pause is None else (plan.pause,)
     interval = () if plan.interval is None else (plan.interval,)
-    detection = reliability.detection
-    noticed = () if detection is None else (Input("reliability.detection", detection),)
     return (
         Derived(
             name="checkpoint_s",
@@ -118,21 +123,21 @@ def _interruptions(job: JobOutcome, plan: Plan, prepared: Prepared) -> tuple[Der
             value=job.lost_s,
             unit="s",
             formula="work undone by failures, and until they were noticed",
-            inputs=(failures, *interval, *noticed),
+            inputs=(*failures, *interval, *plan.detections),
         ),
         Derived(
             name="restart_s",
             value=job.restart_s,
             unit="s",
             formula="restarts x restart time",
-            inputs=(failures, Input("reliability.restart", reliability.restart)),
+            inputs=(*failures, Input("reliability.restart", reliability.restart)),
         ),
         Derived(
             name="waiting_s",
             value=job.waiting_s,
             unit="s",
             formula="no spare node left",
-            inputs=(failures, Input("reliability.repair", reliability.repair)),
+            inputs=(*failures, *plan.repairs),
         ),
     )
 

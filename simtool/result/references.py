@@ -16,6 +16,7 @@ from simtool.config.fields import Strict
 from simtool.config.load import LoadedScenario, load_document
 from simtool.config.marks import Document, Mark, steps
 from simtool.config.partial import read_field
+from simtool.config.reliability import Reliability
 from simtool.config.scenario import (
     Assume,
     Carbon,
@@ -38,6 +39,7 @@ from simtool.machine.device import peak_flop_per_s
 from simtool.methods.effect import Effect
 from simtool.methods.rewrite import METHODS
 from simtool.profiles.find import ProfileLibrary
+from simtool.profiles.reliability import ReliabilityProfile
 from simtool.profiles.schema import Accelerator, Software
 from simtool.provenance import Sourced
 from simtool.result.named_model import NamedModel, check_length, named_model
@@ -56,6 +58,7 @@ _CLASSES: dict[str, type[Strict]] = {
     "cluster": Cluster,
     "cluster.assume": Assume,
     "software": SoftwareUse,
+    "reliability": Reliability,
     "site": Site,
     "site.carbon": Carbon,
 }
@@ -73,6 +76,8 @@ class References:
     """Of the method, as its profile states it; None without a method."""
     layouts: Layouts | None
     """The layout that is written; None where it is to be chosen."""
+    failures: ReliabilityProfile | None
+    """The preset of ``reliability``; None if it names none."""
 
 
 def references(loaded: LoadedScenario, library: ProfileLibrary) -> References:
@@ -153,8 +158,9 @@ class _Questions:
         model = self._model()
         layouts = self._layout(model, self._accelerators_per_node())
         effect = self._effect()
+        failures = self._failures()
         self._series()
-        return References(model=model, effect=effect, layouts=layouts)
+        return References(model=model, effect=effect, layouts=layouts, failures=failures)
 
     def _ask(self, field: str, answer: Callable[..., Any], *needed: Any) -> Any:
         """`answer` of what it needs; a mistake inside another file is placed at `field`, which names the file."""
@@ -239,6 +245,10 @@ class _Questions:
     def _effect(self) -> Any:
         get = partial(_effect, self.document.locate, self.folder, self.library)
         return self._ask("method.profile", get, self._read("method.profile"))
+
+    def _failures(self) -> Any:
+        preset = self._read("reliability.preset")
+        return None if preset is None else self._named("reliability", "reliability.preset", preset)
 
     def _series(self) -> None:
         """Whether every series exists, holds what it is used for, and knows the start of the run."""
