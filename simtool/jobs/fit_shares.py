@@ -105,7 +105,11 @@ def tilted_outcome(
 
 
 def fit_limit(tables: Sequence[JobTable], source: str) -> LimitModel | None:
-    """How much of their limit jobs use, and which limits are usual; None for a trace without limits."""
+    """How much of their limit jobs use, and which limits are usual; None for a trace without limits.
+
+    A usual limit is one that was rounded up, from somewhere between the usual one below it, or the run time, and
+    itself: the geometric middle stands for it, or rounding would count twice.
+    """
     run_s = np.concatenate([table.run_s for table in tables])
     limit_s = np.concatenate([table.limit_s for table in tables])
     limited = np.isfinite(limit_s)
@@ -114,8 +118,11 @@ def fit_limit(tables: Sequence[JobTable], source: str) -> LimitModel | None:
     values, counts = np.unique(limit_s[limited], return_counts=True)
     common = np.argsort(-counts, kind="stable")[:NUM_USUAL]
     usual = np.sort(values[common[counts[common] >= USUAL_FRAC * limited.sum()]])
+    run, limit = run_s[limited], limit_s[limited]
+    below = np.concatenate([[0.0], usual])[np.searchsorted(usual, limit)]
+    meant = np.where(np.isin(limit, usual), np.sqrt(np.maximum(below, run) * limit), limit)
     return LimitModel(
-        used_frac=curve_of(run_s[limited] / limit_s[limited]),
+        used_frac=curve_of(run / meant),
         usual_s=tuple(usual.tolist()),
         none_frac=rounded([1.0 - float(limited.mean())])[0],
         kind="calibrated",

@@ -195,8 +195,7 @@ def _starts_s(
             break
         num *= 2
     passed = passed[: np.searchsorted(passed, integral[-1], side="left")]
-    rising = np.concatenate([[True], np.diff(integral) > 0.0])  # hours without any rate are passed over
-    return np.asarray(np.interp(passed, integral[rising], edges_s[rising]))
+    return np.asarray(np.interp(passed, integral, edges_s))
 
 
 def _zipf(generator: Generator, uniform: NDArray[np.float64]) -> NDArray[np.int64]:

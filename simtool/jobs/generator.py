@@ -20,8 +20,8 @@ from simtool.config.refusals import Complaint
 from simtool.profiles.section import Section
 from simtool.provenance import Kind
 
-Positive = Annotated[float, Field(gt=0.0, le=1e12)]
-NotNegative = Annotated[float, Field(ge=0.0, le=1e12)]
+Positive = Annotated[float, Field(gt=0.0, le=1e15)]
+NotNegative = Annotated[float, Field(ge=0.0, le=1e15)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Numbers = tuple[NotNegative, ...]
 

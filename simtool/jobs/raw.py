@@ -121,7 +121,7 @@ class RawTable:
         values = self.columns[column]
         if _is_text(values.type):
             values = self._moments(column, values)
-        elif not arrow.types.is_timestamp(values.type):
+        if not arrow.types.is_timestamp(values.type):  # Unix seconds have no zone
             return self.numbers(column), False
         self.refuse(column, compute.is_null(values).to_numpy(), "a time")
         local = values.type.tz is None

@@ -41,6 +41,7 @@ ACME_SOURCE = (
 )
 ACME_DAYS = 184.0
 """March to August 2023, the months of the trace as its paper tells them."""
+_POINTS = 50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PHILLY_STRETCHES = (
     ((9, 25), (10, 1)),
@@ -119,8 +120,12 @@ def shape_acme(acme_summary: Path) -> Generator:
         miss, np.array([0.3, np.log(row["med_run_time_gpu"]), 0.3, 0.6]), xtol=1e-12, ftol=1e-12
     )
     share, curves = shape(found.x)
-    middles = (np.arange(2000) + 0.5) / 2000.0
     levels = np.asarray(LEVELS_PERCENT) / LEVELS_PERCENT[-1]
+    inside = (
+        np.arange(_POINTS) + 0.5
+    ) / _POINTS  # of every stretch between levels: the last holds most of the work
+    middles = (levels[:-1, None] + np.diff(levels)[:, None] * inside).reshape(-1)
+    weight = np.repeat(np.diff(levels) / _POINTS, _POINTS)
     device_s = [
         size * np.expm1(np.interp(middles, levels, np.log1p(curve)))
         for size, curve in zip(sizes, curves, strict=True)
@@ -159,7 +164,7 @@ def shape_acme(acme_summary: Path) -> Generator:
             "users": {"num": 100, "exponent": 1.0},
             "outcome": tilted_outcome(
                 np.concatenate(device_s),
-                np.repeat(share / len(middles), len(middles)),
+                np.outer(share, weight).reshape(-1),
                 _shares(acme_summary, "Seren"),
                 f"{ACME_SOURCE}: row Seren",
                 "published",
