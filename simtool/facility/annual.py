@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 from simtool.facility.facility import build_facility
 from simtool.facility.profile import FacilityProfile
 from simtool.facility.series import FacilitySeries
-from simtool.facility.weather import find_weather
+from simtool.facility.weather import Weather, find_weather
 from simtool.units import SECONDS_PER_YEAR
 
 TYPICAL_YEAR = datetime(2022, 1, 1, tzinfo=UTC)
@@ -60,6 +61,11 @@ def typical_year(profile: FacilityProfile, weather: str, load_frac: float) -> An
 def year_series(profile: FacilityProfile, weather: str, load_frac: float) -> FacilitySeries:
     """The hours of such a year."""
     facility = build_facility(profile, REFERENCE_POWER_W)
-    found = find_weather(weather, TYPICAL_YEAR)
+    found = _typical_weather(weather)
     span_s = [0.0, SECONDS_PER_YEAR]
     return facility.over(span_s, [load_frac * REFERENCE_POWER_W], found.dry_bulb, found.wet_bulb)
+
+
+@cache
+def _typical_weather(name: str) -> Weather:
+    return find_weather(name, TYPICAL_YEAR)

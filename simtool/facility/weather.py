@@ -35,6 +35,10 @@ class Weather:
     """degC."""
     irradiance: Signal | None = None
     """Global horizontal [W/m^2]."""
+    direct_irradiance: Signal | None = None
+    """On a plane that faces the sun [W/m^2]; with `diffuse_irradiance`, else both follow from the global."""
+    diffuse_irradiance: Signal | None = None
+    """Horizontal, of the sky without the sun [W/m^2]."""
     wind_speed: Signal | None = None
     """At 10 m above ground [m/s]."""
     latitude_deg: float | None = None
@@ -61,7 +65,8 @@ def find_weather(
     """Weather from the name of a shipped place or from the user's own file.
 
     A file has the columns ``time_utc``, ``dry_bulb_c``, one of ``wet_bulb_c``, ``relative_humidity_frac`` and
-    ``relative_humidity_percent``, and, where they are known, ``ghi_w_per_m2`` and ``wind_speed_m_per_s``.
+    ``relative_humidity_percent``, and, where they are known, ``ghi_w_per_m2``, with it ``dni_w_per_m2`` and
+    ``dhi_w_per_m2``, and ``wind_speed_m_per_s``.
     From a relative humidity the wet bulb is computed by PsychroLib (ASHRAE Handbook Fundamentals 2017, ch. 1).
 
     Args:
@@ -98,6 +103,8 @@ def find_weather(
         dry_bulb=dry_bulb,
         wet_bulb=wet_bulb,
         irradiance=read("irradiance", "W/m^2") if "ghi_w_per_m2" in header else None,
+        direct_irradiance=read("direct irradiance", "W/m^2") if "dni_w_per_m2" in header else None,
+        diffuse_irradiance=read("diffuse irradiance", "W/m^2") if "dhi_w_per_m2" in header else None,
         wind_speed=read("wind speed", "m/s") if "wind_speed_m_per_s" in header else None,
     )
     _refuse_what_cannot_be(weather, field)
@@ -159,7 +166,13 @@ def _refuse_what_cannot_be(weather: Weather, field: str) -> None:
         dry, wet = weather.dry_bulb.values[index], weather.wet_bulb.values[index]
         found = f"found a wet bulb of {wet:g} degC at a dry bulb of {dry:g} degC"
         problems.append((found, "the wet bulb is at most the dry bulb", "check which column is which"))
-    for name, signal in (("irradiance", weather.irradiance), ("wind speed", weather.wind_speed)):
+    parts = (weather.irradiance, weather.direct_irradiance, weather.diffuse_irradiance)
+    if (parts[1] is None) != (parts[2] is None) or (parts[1] is not None and parts[0] is None):
+        found = "found direct or diffuse irradiance alone"
+        problems.append(
+            (found, "all of ghi_w_per_m2, dni_w_per_m2 and dhi_w_per_m2, or ghi_w_per_m2 alone", "")
+        )
+    for name, signal in (*(("irradiance", part) for part in parts), ("wind speed", weather.wind_speed)):
         if signal is not None and signal.values.min() < 0.0:
             problems.append((f"found a negative {name}", "0 or more", ""))
     for name, signal in (("dry bulb", weather.dry_bulb), ("wet bulb", weather.wet_bulb)):
