@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
 import numpy as np
 
-from simtool.account.bill import AfterEnd, bill
+from simtool.account.bill import AfterEnd, Bill, bill
 from simtool.account.costs import WHOLE_DEVICE, CostLine, Portion
 from simtool.account.energy import FACILITY
 from simtool.account.metered import PowerSteps
@@ -18,6 +19,8 @@ from simtool.config.scenario import Money
 from simtool.ledger import Ledger
 from simtool.provenance import Derived, Input, Sourced
 from simtool.signals.signal import FloatArray
+
+_WORDS = re.compile(r"[^a-z0-9]+")
 
 
 def tariff_cost(
@@ -44,28 +47,47 @@ def tariff_cost(
     times = ledger.breakpoints_s
     load = PowerSteps(breakpoints_s=times, power_w=ledger.power_w() * pue.value)
     found = bill(load, tariff, start, timezone, after_end=after_end)
-    parts = split(found, times, _powers(ledger, pue.value))
     it = Derived(
         name="energy_it_j", value=ledger.energy_j(), unit="J", formula="sum of power x time over the ledger"
     )
+    return bill_lines(found, times, _powers(ledger, pue.value), money, inputs=(it, Input("PUE", pue)))
+
+
+def bill_lines(
+    found: Bill,
+    breakpoints_s: FloatArray,
+    power_w: Mapping[tuple[str, str], FloatArray],
+    money: Money,
+    *,
+    inputs: tuple[Derived | Input, ...] = (),
+) -> tuple[CostLine, ...]:
+    """A bill as cost lines, each split by state and component; see `simtool.account.split`.
+
+    Args:
+        found: the bill.
+        breakpoints_s: n + 1 times [s].
+        power_w: power at the meter by state and component, n values each; they sum to the billed load [W].
+        money: which money the tariff is in.
+        inputs: numbers behind the load, for explanations.
+    """
     lines = []
-    for name, by_key in parts.items():
+    for name, by_key in split(found, breakpoints_s, power_w).items():
         portions = tuple(_portion(key, amount) for key, amount in by_key.items())
-        is_energy = name == "energy"
+        label = "electricity" if name == "energy" else name
         lines.append(
             CostLine(
-                name="electricity" if is_energy else name,
+                name=label,
                 amount=Derived(
-                    name=f"cost_{'electricity' if is_energy else name.replace(' ', '_').replace(',', '')}_usd",
+                    name=f"cost_{_WORDS.sub('_', label.lower())}_usd",
                     value=math.fsum(portion.amount for portion in portions),
                     unit="USD",
-                    formula=f"lines of the bill by {tariff.name}, all months",
-                    inputs=(it, Input("PUE", pue)),
+                    formula=f"lines of the bill by {found.tariff}, all months",
+                    inputs=inputs,
                 ),
                 driver="energy",
                 money=money,
                 portions=portions,
-                note=f"{tariff.name}, by month in {found.timezone}",
+                note=f"{found.tariff}, by month in {found.timezone}",
             )
         )
     return tuple(lines)
