@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from simtool.account.carbon import CarbonLine, total_carbon
@@ -91,6 +91,7 @@ def time_quantities(prepared: Prepared, plan: Plan, outcome: Outcome) -> dict[st
             unit="",
             formula="times that a failure stopped the job, simulated",
         ),
+        *_by_cause(job, plan),
         _memory(prepared),
         Derived(
             name="num_parameters",
@@ -140,6 +141,28 @@ def _interruptions(job: JobOutcome, plan: Plan, prepared: Prepared) -> tuple[Der
             inputs=(*failures, *plan.repairs),
         ),
     )
+
+
+def _by_cause(job: JobOutcome, plan: Plan) -> Iterator[Derived]:
+    """What each cause did, where the scenario tells causes apart; those that did not strike as well."""
+    done = {one.cause: one for one in job.causes}
+    for cause in plan.failures.hazards.names:
+        rates = tuple(rate for rate in plan.rates if f".causes.{cause}." in rate.name)
+        one, name = done.get(cause), cause.replace("-", "_")
+        yield Derived(
+            name=f"num_interruptions_{name}",
+            value=0.0 if one is None else float(one.num_interruptions),
+            unit="",
+            formula=f"times that {cause} stopped the job, simulated",
+            inputs=rates,
+        )
+        yield Derived(
+            name=f"lost_{name}_s",
+            value=0.0 if one is None else one.lost_s,
+            unit="s",
+            formula=f"work undone by {cause}, and until it was noticed",
+            inputs=rates,
+        )
 
 
 def _utilisation(prepared: Prepared, step: Derived, num_devices: Derived) -> tuple[Derived, Derived]:

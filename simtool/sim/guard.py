@@ -6,13 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from simtool.errors import InfeasibleError, InputError, Problem
-from simtool.sim.hazards.means import (
-    down_rate_per_node_s,
-    interruption_rate_per_s,
-    mean_detection_s,
-    mean_down_s,
-)
-from simtool.sim.plan import NOTHING, CheckpointPlan, ClusterPlan, FailurePlan, JobPlan
+from simtool.sim.equivalent import of_down_nodes, of_interruptions
+from simtool.sim.plan import CheckpointPlan, ClusterPlan, FailurePlan, JobPlan
 from simtool.sim.theory import availability_frac, daly_interval_s, running_goodput_frac
 from simtool.units import display
 
@@ -51,27 +46,6 @@ def refuse_hopeless(
     down = of_down_nodes(failures)
     if failures.is_random and down.rate_per_node_s:
         _refuse_fewer_nodes_than_fail(max(jobs, key=lambda job: job.num_nodes), cluster, down)
-
-
-def of_interruptions(failures: FailurePlan, num_nodes: int) -> FailurePlan:
-    """One constant rate that interrupts a job of `num_nodes` as often as all causes do on average."""
-    own = 0.0 if failures.scripted is not None else failures.rate_per_node_s
-    others = interruption_rate_per_s(failures.hazards, num_nodes) / num_nodes
-    if not others:
-        return failures
-    others_s = mean_detection_s(failures.hazards, num_nodes)
-    detection_s = (own * failures.detection_s + others * others_s) / (own + others)
-    return replace(failures, rate_per_node_s=own + others, detection_s=detection_s, hazards=NOTHING)
-
-
-def of_down_nodes(failures: FailurePlan) -> FailurePlan:
-    """One constant rate that takes nodes down as often, and on average as long, as all causes do."""
-    own = 0.0 if failures.scripted is not None else failures.rate_per_node_s
-    others = down_rate_per_node_s(failures.hazards)
-    if not others:
-        return failures
-    down_s = (own * failures.repair_s + others * mean_down_s(failures.hazards)) / (own + others)
-    return replace(failures, rate_per_node_s=own + others, repair_s=down_s, hazards=NOTHING)
 
 
 def _mean_failures_of_one_try(job: JobPlan, checkpoint: CheckpointPlan, failures: FailurePlan) -> float:

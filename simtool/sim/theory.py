@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from simtool.sim.course import Course
+from simtool.sim.equivalent import of_down_nodes, of_interruptions
 from simtool.sim.plan import CheckpointPlan, ClusterPlan, FailurePlan, JobPlan
 from simtool.stepgraph import Number
 
@@ -104,9 +105,11 @@ def expected_goodput_frac(
     """Expected share of a job's time that is useful, by `expected_duration_s` and `availability_frac`.
 
     An estimate: the last interval of a phase counts as a whole one, an asynchronous write loses its own
-    length of work with every failure, and waiting for nodes is taken as independent of the rest.
+    length of work with every failure, waiting for nodes is taken as independent of the rest, all causes count
+    with their mean rates and times, stragglers and maintenance not at all, and copies in memory never fail.
     """
-    return running_goodput_frac(job, checkpoint, failures) * availability_frac(job, cluster, failures)
+    running = running_goodput_frac(job, checkpoint, of_interruptions(failures, job.num_nodes))
+    return running * availability_frac(job, cluster, of_down_nodes(failures))
 
 
 def running_goodput_frac(job: JobPlan, checkpoint: CheckpointPlan, failures: FailurePlan) -> float:
