@@ -13,9 +13,12 @@ and process pools rebuild them from ``args``.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 EXIT_OK = 0
 EXIT_BUG = 1
@@ -99,6 +102,37 @@ class OutputError(SimtoolError):
 
     def __str__(self) -> str:
         return "; ".join(part for part in (f"{self.path}: {self.reason}", self.mend) if part)
+
+
+def output_error(error: OSError, path: Path, mend: str = "choose another place with -o") -> OutputError:
+    """What the file system refused, in plain words, and what mends it.
+
+    Args:
+        error: its refusal.
+        path: what was to be written.
+        mend: what to do where the place is the trouble.
+
+    >>> print(output_error(OSError(errno.ENOSPC, "No space left on device"), Path("out/a")))
+    out/a: the disk is full; free space, or choose another place with -o
+    """
+    place = str(path)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(place, "the disk is full", f"free space, or {mend}")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(place, "this place may not be written to", mend)
+    if file := _file_above(path):
+        return OutputError(place, f"a file stands where a folder is needed: {file}", mend)
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return OutputError(place, "a file stands where a folder is needed", mend)
+    if error.errno == errno.ENOENT:
+        return OutputError(place, "no folder can be made there", mend)
+    return OutputError(place, error.strerror or str(error), mend)
+
+
+def _file_above(path: Path) -> str:
+    """The nearest thing above a path, if it is no folder; empty if it is one."""
+    above = next((one for one in path.parents if os.path.lexists(one)), None)
+    return "" if above is None or above.is_dir() else str(above)
 
 
 def did_you_mean(word: str, known: Iterable[str], num_shown: int = 12) -> str:

@@ -7,8 +7,10 @@ the family of the device assumes it.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +20,10 @@ from simtool.calibrate.trace_fits import Findings, findings, main_dtype
 from simtool.calibrate.trace_rows import kernels_of
 from simtool.calibrate.trace_tables import PROFILE_DTYPES
 from simtool.config.dump import dump_yaml
-from simtool.errors import InputError, OutputError, Problem, did_you_mean
+from simtool.errors import InputError, OutputError, Problem, did_you_mean, output_error
 from simtool.machine.gemm import TILES
 from simtool.profiles.find import ProfileLibrary, load_profile, shipped_folder
+from simtool.result.place import make_folders, remove_empty
 from simtool.units import BYTES_PER_GIB, GIGA, TERA
 
 if TYPE_CHECKING:
@@ -76,12 +79,23 @@ def write_files(files: Mapping[str, str], folder: Path, *, force: bool = False) 
     for path, text in paths.items():
         if path.exists() and not force and _text_of(path) != text:
             raise OutputError(str(path), "exists already", "choose another name, or use --force")
-    for path, text in paths.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise OutputError(str(path), error.strerror or str(error), "choose another place") from None
+    partial = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in paths}
+    made: list[Path] = []
+    path = folder
+    try:
+        # all of them beside, then each under its name: a full disk leaves none
+        for path, text in paths.items():
+            made += make_folders(path.parent)
+            partial[path].write_text(text, encoding="utf-8", newline="\n")
+        for path, beside in partial.items():
+            beside.replace(path)
+    except OSError as error:
+        raise output_error(error, path) from None
+    finally:
+        for beside in partial.values():
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+        remove_empty(made)
     return list(paths)
 
 

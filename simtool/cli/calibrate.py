@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simtool.cli import console, options
-from simtool.errors import InputError, OutputError, Problem
+from simtool.errors import InputError, Problem, output_error
 
 if TYPE_CHECKING:
     from simtool.calibrate.fit import Fit
@@ -121,7 +121,7 @@ def _from_profilers(
         try:
             figures, skipped = write_figures(found, folder)
         except OSError as error:
-            raise OutputError(str(folder), error.strerror or str(error), "choose another place") from error
+            raise output_error(error, folder) from error
         written += figures
     if as_json:
         told = {"files": [str(path) for path in written], "not_drawn": skipped}

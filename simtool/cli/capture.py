@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simtool.cli import console, options
-from simtool.errors import InputError, OutputError, Problem
+from simtool.errors import InputError, OutputError, Problem, output_error
 
 if TYPE_CHECKING:
     from simtool.workload.captured import CapturedWorkload
@@ -89,7 +89,7 @@ def capture(
         try:
             write_whole(out, write_workload(workload))
         except OSError as error:
-            raise OutputError(str(out), error.strerror or str(error), "choose another place") from error
+            raise output_error(error, out) from error
     if as_json:
         console.say_json({**_figures(workload), "file": None if out is None else str(out)})
         return

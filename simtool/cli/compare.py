@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,13 +11,31 @@ import typer
 
 from simtool import units
 from simtool.cli import console, options
-from simtool.errors import InputError, Problem
+from simtool.errors import InputError, Problem, output_error
 
 EPILOG = options.example(
     "simtool compare gpt3-175b bloom-176b",
     "simtool compare out/quickstart/1a2b3c4d out/quickstart/5e6f7a8b",
+    "simtool compare quickstart llama3-405b --side without",
     "simtool compare llama2-70b llama3-405b opt-175b --json",
 )
+
+
+class Side(StrEnum):
+    """Which half of a run with a method is compared."""
+
+    WITH = "with"
+    WITHOUT = "without"
+
+
+PER_TOKEN = (
+    "duration_s",
+    "accelerator_hours",
+    "energy_facility_j",
+    "cost_total_usd",
+    "carbon_total_kgco2e",
+)
+"""What grows with the tokens that are trained, and is therefore compared by the token too."""
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +53,10 @@ def compare(
     out: options.Out = Path("out"),
     changes: options.Set = None,
     seeds: options.Seeds = None,
+    side: Annotated[
+        Side,
+        typer.Option("--side", help="Of runs with a method: the run with it, or the same run without it."),
+    ] = Side.WITH,
     figure: Annotated[
         Path | None,
         typer.Option("--figure", metavar="DIR", help="Also draw the comparison into this folder."),
@@ -45,7 +69,8 @@ def compare(
 ) -> None:
     """Compare two or more runs: how they differ, and each quantity with its ratio to the first.
 
-    Scenarios are run first; their run folders go to OUT.
+    Scenarios are run first; their run folders go to OUT. Runs that train unequal tokens are compared by the
+    token too.
     """
     console.configure(verbose, quiet)
     if len(runs) < 2:
@@ -61,16 +86,85 @@ def compare(
         with console.progress() as progress:
             answers.append(inputs.answer(chosen, out, force=force, progress=progress))
     labels = _labels(runs, [answer.manifest for answer in answers])
-    rows = compared([(label, answer.summary) for label, answer in zip(labels, answers, strict=True)])
+    runs_shown = [
+        (label, of_side(answer.summary, side)) for label, answer in zip(labels, answers, strict=True)
+    ]
+    rows = compared(runs_shown)
+    tokens = {
+        label: float(one.manifest["setup"]["tokens"]) for label, one in zip(labels, answers, strict=True)
+    }
+    by_token = per_token(rows, tokens)
+    set_ups = [set_up(answer.manifest, side) for answer in answers]
     if as_json:
-        folders = {label: str(answer.folder) for label, answer in zip(labels, answers, strict=True)}
-        set_ups = {label: set_up(answer.manifest) for label, answer in zip(labels, answers, strict=True)}
-        console.say_json({"runs": folders, "setup": set_ups, "quantities": rows})
+        console.say_json(
+            {
+                "runs": {label: str(answer.folder) for label, answer in zip(labels, answers, strict=True)},
+                "setup": dict(zip(labels, set_ups, strict=True)),
+                "side": side.value,
+                "quantities": rows,
+                "per_token": by_token,
+            }
+        )
     else:
-        _show_set_ups(labels, [set_up(answer.manifest) for answer in answers])
-        _show(labels, rows)
+        _show_set_ups(labels, set_ups)
+        if methods := [label for label, one in zip(labels, answers, strict=True) if one.manifest["method"]]:
+            other = next(one for one in Side if one is not side)
+            console.say(
+                f"note: {' and '.join(methods)} {'is' if len(methods) == 1 else 'are'} compared {side} the method; "
+                f"--side {other} compares {other} it"
+            )
+            console.line("")
+        unequal = len(set(tokens.values())) > 1
+        if unequal:
+            worked = ", ".join(
+                f"{label} {units.display(number, 'token')}" for label, number in tokens.items()
+            )
+            console.say(
+                f"note: the runs do unequal work ({worked}): ratios of whole runs mix that in, those of the rows "
+                "'per Mtoken' do not"
+            )
+            console.line("")
+        _show(labels, [*rows, *by_token] if unequal else rows)
     if figure is not None:
-        _draw(figure, labels, answers)
+        _draw(figure, labels, answers, runs_shown, tokens)
+
+
+def of_side(summary: Mapping[str, Any], side: Side) -> dict[str, Any]:
+    """The quantities of one half of a run with a method; all of them of a run without.
+
+    >>> both = {"cost_total_usd": {"value": 6.0, "unit": "USD", "without_method": 10.0, "p10": 5.0}}
+    >>> of_side(both, Side.WITHOUT)["cost_total_usd"]["value"]
+    10.0
+    """
+    if side is Side.WITH or not any("without_method" in entry for entry in summary.values()):
+        return dict(summary)
+    return {
+        name: {**entry, "value": entry["without_method"], "p10": None, "p90": None}
+        for name, entry in summary.items()
+        if "without_method" in entry
+    }
+
+
+def per_token(rows: list[dict[str, Any]], tokens: Mapping[str, float]) -> list[dict[str, Any]]:
+    """What a token costs in each run, and its ratio to the first.
+
+    Args:
+        rows: of `compared`.
+        tokens: that each run trains, by label.
+    """
+    by_token = []
+    for row in rows:
+        if row["quantity"] not in PER_TOKEN:
+            continue
+        values = {label: value / tokens[label] for label, value in row["value"].items()}
+        first = next(iter(tokens))
+        ratios = {
+            label: None if ratio is None else ratio * tokens[first] / tokens[label]
+            for label, ratio in row["ratio"].items()
+        }
+        changed = {"quantity": f"{row['quantity']}_per_token", "unit": f"{row['unit']}/token"}
+        by_token.append({**row, **changed, "value": values, "ratio": ratios})
+    return by_token
 
 
 def compared(runs: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -100,13 +194,13 @@ ALWAYS = ("method", "economics")
 """What is told of the runs even where it is the same."""
 
 
-def set_up(manifest: dict[str, Any]) -> dict[str, str]:
+def set_up(manifest: dict[str, Any], side: Side = Side.WITH) -> dict[str, str]:
     """What was run, as words: all that explains why two runs differ."""
     setup, method, layout = manifest["setup"], manifest["method"], manifest["setup"]["layout"]
     money = setup["money"]
     spare = f" + {setup['spare_nodes']} spare" if setup["spare_nodes"] else ""
     return {
-        "method": "none" if method is None else str(method["profile"]),
+        "method": _method(method, side),
         "economics": str(setup["economics"]),
         "money": f"{money['kind']} {money['year']} USD",
         "model": str(setup["model"]),
@@ -120,6 +214,12 @@ def set_up(manifest: dict[str, Any]) -> dict[str, str]:
         "framework": str(setup["framework"]),
         "seeds": str(manifest["seeds"]),
     }
+
+
+def _method(method: Mapping[str, Any] | None, side: Side) -> str:
+    if method is None:
+        return "none"
+    return str(method["profile"]) if side is Side.WITH else f"{method['profile']}, left out"
 
 
 def _show_set_ups(labels: list[str], set_ups: list[dict[str, str]]) -> None:
@@ -167,9 +267,12 @@ def _show(labels: list[str], rows: list[dict[str, Any]]) -> None:
             headings += [label, "ratio" + " " * (headings.count("ratio"))]
         table = console.table(headings, right=headings[1:], fold=headings)
         for row in rows:
-            if row["quantity"] not in words.WORDS and not console.is_verbose():
+            name = row["quantity"].removesuffix("_per_token")
+            if name not in words.WORDS and not console.is_verbose():
                 continue
-            cells = [words.row(row["quantity"], known), _value(row, labels[0])]
+            whole = name == row["quantity"]
+            called = words.row(name, known) if whole else f"{words.label(name)} per Mtoken"
+            cells = [called, _value(row, labels[0])]
             for label in shown:
                 ratio = row["ratio"].get(label)
                 cells += [_value(row, label), "" if ratio is None else f"{ratio:.3g}"]
@@ -180,18 +283,35 @@ def _show(labels: list[str], rows: list[dict[str, Any]]) -> None:
 def _value(row: dict[str, Any], label: str) -> str:
     from simtool.report import words
 
-    value = row["value"].get(label)
-    return "" if value is None else words.shown(value, row["unit"])
+    value, unit = row["value"].get(label), str(row["unit"])
+    if value is None:
+        return ""
+    if unit.endswith("/token"):
+        return words.shown(units.MEGA * value, unit.removesuffix("/token"))
+    return words.shown(value, unit)
 
 
-def _draw(folder: Path, labels: list[str], answers: list[Any]) -> None:
+def _draw(
+    folder: Path,
+    labels: list[str],
+    answers: list[Any],
+    runs: list[tuple[str, dict[str, Any]]],
+    tokens: Mapping[str, float],
+) -> None:
     from simtool.report import writer
     from simtool.report.figures import comparison
 
-    numbers = comparison.table([(label, one.summary) for label, one in zip(labels, answers, strict=True)])
+    numbers = comparison.table(runs)
     hashes = ", ".join(
         f"{label} {one.manifest['hash'][:8]}" for label, one in zip(labels, answers, strict=True)
     )
     source = f"Source: simtool {answers[0].manifest['simtool']}; runs {hashes}"
-    for path in writer.write(folder, "comparison", numbers, lambda: comparison.draw(numbers, source=source)):
+    if len(set(tokens.values())) > 1:
+        worked = ", ".join(f"{label} {units.display(number, 'token')}" for label, number in tokens.items())
+        source = f"Unequal work: {worked}.\n{source}"
+    try:
+        paths = writer.write(folder, "comparison", numbers, lambda: comparison.draw(numbers, source=source))
+    except OSError as error:
+        raise output_error(error, folder, "choose another folder with --figure") from error
+    for path in paths:
         console.line(str(path))

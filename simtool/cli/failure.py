@@ -5,15 +5,43 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import cast
 
 import typer
 
 from simtool import __version__
 from simtool.cli import console
-from simtool.errors import EXIT_BUG, EXIT_INFEASIBLE, EXIT_INPUT, EXIT_OK, SimtoolError
+from simtool.errors import (
+    EXIT_BUG,
+    EXIT_INFEASIBLE,
+    EXIT_INPUT,
+    EXIT_OK,
+    InputError,
+    Problem,
+    SimtoolError,
+)
+
+_EMPTY_VALUE = re.compile(r"--[a-z][a-z-]*=\Z")
+
+
+def refuse_empty_words(words: Sequence[str]) -> None:
+    """Refuse ``""`` and ``--name=``: an empty path would be the current folder, an empty name as good as none.
+
+    Raises:
+        InputError: the first of them, and behind which word it stands.
+    """
+    for place, word in enumerate(words):
+        if word and not _EMPTY_VALUE.match(word):
+            continue
+        before = words[place - 1] if place else ""
+        behind = f" behind {before}" if before.startswith("-") else ""
+        found = f"found an empty word{behind}" if not word else f"found {word} without a value"
+        mend = "write a value, or leave the option out" if word or behind else "write a name or a path"
+        raise InputError(Problem("command line", "", found, "", mend))
 
 
 def answer(error: BaseException) -> int:

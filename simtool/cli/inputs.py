@@ -63,14 +63,13 @@ def scenario(
 
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
     path = find_scenario(name)
-    found = library(profiles, path)
 
     def more(document: Document) -> Placed:
         from simtool.result.references import wrong_references
 
-        return wrong_references(document, path.parent, found)
+        return wrong_references(document, path.parent, library(profiles, path))
 
-    return load_scenario(path, changes, more=more), found
+    return load_scenario(path, changes, more=more), library(profiles, path)
 
 
 def is_run_folder(name: str) -> bool:

@@ -76,7 +76,9 @@ def call(arguments: list[str] | None = None) -> int:
 
 def _invoke(arguments: list[str] | None) -> int:
     from simtool.cli.app import app
+    from simtool.cli.failure import refuse_empty_words
 
+    refuse_empty_words(sys.argv[1:] if arguments is None else arguments)
     code = app(arguments, prog_name="simtool", standalone_mode=False)
     return code if isinstance(code, int) else 0
 

@@ -10,7 +10,7 @@ import typer
 
 from simtool.cli import console, options
 from simtool.cli.template import SCENARIO
-from simtool.errors import InputError, OutputError, Problem, did_you_mean
+from simtool.errors import InputError, OutputError, Problem, did_you_mean, output_error
 
 KINDS = {"scenario": SCENARIO}
 EPILOG = options.example("simtool new scenario my-run.yaml", "simtool check my-run.yaml")
@@ -54,11 +54,15 @@ def _name(file: Path) -> str:
 
 def _write(file: Path, text: str) -> None:
     if not file.parent.is_dir():
-        found, mend = f"there is no folder {str(file.parent)!r}", "make it, or choose another place"
+        is_there = file.parent.exists()
+        found = (
+            f"{str(file.parent)!r} is no folder" if is_there else f"there is no folder {str(file.parent)!r}"
+        )
+        mend = "choose another place" if is_there else "make it, or choose another place"
         raise OutputError(str(file), found, mend)
     from simtool.result.place import write_whole
 
     try:
         write_whole(file, text)
     except OSError as error:
-        raise OutputError(str(file), error.strerror or str(error), "choose another place") from error
+        raise output_error(error, file, "choose another place") from error

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from simtool.cli import console, options
-from simtool.errors import InputError, OutputError, Problem
+from simtool.errors import InputError, Problem, output_error
 
 EPILOG = options.example(
     "simtool plot quickstart",
@@ -83,9 +83,7 @@ def plot(
             try:
                 written += [str(path) for path in write_plate(plate, subject, folder)]
             except OSError as error:
-                raise OutputError(
-                    str(folder), error.strerror or str(error), "choose another with -o"
-                ) from error
+                raise output_error(error, folder) from error
     if only and skipped:
         raise InputError(
             [Problem("--only", name, f"cannot be drawn: {why}") for name, why in skipped.items()]

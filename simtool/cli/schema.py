@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from simtool.cli import console, options
-from simtool.errors import InputError, OutputError, Problem, did_you_mean
+from simtool.errors import InputError, Problem, did_you_mean, output_error
 
 KINDS = (
     "scenario",
@@ -117,7 +117,5 @@ def _write(out: Path, texts: dict[str, str]) -> None:
                 finally:
                     partial.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(
-                str(path), error.strerror or str(error), "choose another folder with -o"
-            ) from error
+            raise output_error(error, path) from error
         console.line(str(path))

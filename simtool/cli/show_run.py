@@ -28,6 +28,9 @@ def show(answer: Answer) -> None:
     manifest, summary = answer.manifest, answer.summary
     header(manifest)
     _table(manifest, summary)
+    if error := error_line(manifest.get("software"), summary):
+        console.say(error)
+    console.line("")
     if manifest["method"]:
         _survival(manifest, summary)
     console.say(memory_line(manifest["memory_bytes"]))
@@ -72,7 +75,7 @@ def _table(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None:
     spreads = {name: spread(summary[name]) for name in names}
     has_spread = any(spreads.values())
     values = ["without", "with", "saved"] if compared else ["value"]
-    headings = ["quantity", *values, *(["spread"] if has_spread or not compared else []), "origin"]
+    headings = ["quantity", *values, *(["spread"] if has_spread else []), "origin"]
     table = console.table(headings, right=values, fold=("quantity",))
     digits = 3 if compared and has_spread else 4  # or the table would not fit into 80 columns
     for name in names:
@@ -84,22 +87,19 @@ def _table(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None:
             cells.append("" if saved is None else signed(saved))
         if has_spread:
             cells.append(spreads[name] or "none")
-        elif not compared:
-            cells.append(ONE_SEED)
         table.add_row(*cells, entry["provenance"])
     console.show(table, below=False)
-    _legend(manifest, list(spreads.values()), is_told=not compared)
-    console.line("")
+    _legend(manifest, list(spreads.values()))
 
 
-def _legend(manifest: Mapping[str, Any], spreads: list[str], *, is_told: bool) -> None:
-    """What the column of spreads shows; `is_told` if the column itself says that there is none."""
+def _legend(manifest: Mapping[str, Any], spreads: list[str]) -> None:
+    """What the spreads show, or that one seed has none."""
     if any(one and not one.endswith(ASSUMED) for one in spreads):
         console.say(
             f"spread: 10th to 90th percentile of {manifest['seeds']} runs with other failures; "
-            "the error of the models is not in it"
+            "the error of the model is not in it"
         )
-    elif manifest["seeds"] == 1 and not is_told:
+    elif manifest["seeds"] == 1:
         console.say(f"spread: {ONE_SEED}; --seeds 20 gives one")
     if any(one.endswith(ASSUMED) for one in spreads):
         console.say(f"{ASSUMED.strip()}: from lowest to highest under the scenario's assumption")
@@ -185,11 +185,49 @@ def software_line(software: Mapping[str, Any]) -> str:
     )
     if not software["num_rows"]:
         return f"{text}; no published run was compared with it"
+    new = software["architecture"] not in software["fitted_on"]
     return (
         f"{text}; step times of {software['num_rows']} published rows in {software['num_families']} "
-        f"{'family' if software['num_families'] == 1 else 'families'} were missed by "
+        f"{'family' if software['num_families'] == 1 else 'families'}"
+        f"{', none on ' + software['architecture'] + ',' if new else ''} were missed by "
         f"{100 * software['median_error_frac']:.1f} % (median) and {100 * software['p90_error_frac']:.0f} % (p90)"
     )
+
+
+def error_line(software: Mapping[str, Any] | None, summary: Mapping[str, Entry]) -> str:
+    """By how much predictions with this software profile missed published runs, as a range of time and money.
+
+    The error is a factor to either side: ``|log(predicted / measured)|``. A run's time is that of its steps, and at
+    given prices its bill goes with its time.
+    """
+    if software is None or not software.get("expected_median_frac"):
+        return ""
+    errors = [(software["expected_median_frac"], "median"), (software["expected_p90_frac"], "p90")]
+    missed = " and ".join(f"{percent(error)} ({which})" for error, which in errors)
+    whose = "published step times"
+    if software["architecture"] not in software["fitted_on"]:
+        whose = f"{software['name']} is new to {software['architecture']}; step times on such an architecture"
+    names = [name for name in ("duration_s", "cost_total_usd") if name in summary]
+    ranges = []
+    for error, which in errors:
+        ends = [
+            " to ".join(
+                words.shown(summary[name]["value"] * factor, summary[name]["unit"], 3)
+                for factor in (1.0 / (1.0 + error), 1.0 + error)
+            )
+            for name in names
+        ]
+        ranges.append(f"{' and '.join(ends)} ({which})")
+    return f"model error: {whose} were missed by {missed}: {'; '.join(ranges)}"
+
+
+def percent(error_frac: float) -> str:
+    """An error as it is told everywhere: small ones with a decimal.
+
+    >>> percent(0.06), percent(0.14)
+    ('6.0 %', '14 %')
+    """
+    return f"{100 * error_frac:.1f} %" if error_frac < 0.1 else f"{100 * error_frac:.0f} %"
 
 
 def _observed(summary: Mapping[str, Entry]) -> None:

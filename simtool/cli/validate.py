@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simtool.cli import console, options
-from simtool.errors import InputError, OutputError, Problem, did_you_mean
+from simtool.errors import InputError, OutputError, Problem, did_you_mean, output_error
 
 if TYPE_CHECKING:
     from simtool.profiles.find import ProfileLibrary
@@ -119,7 +119,10 @@ def validate(
     if plot is not None:
         from simtool.report.figures.validation import draw_validation
 
-        written = draw_validation(result, plot)
+        try:
+            written = draw_validation(result, plot)
+        except OSError as error:
+            raise output_error(error, plot, "choose another folder with --plot") from error
     if as_json:
         console.say_json(_as_json(result))
         return
@@ -276,7 +279,7 @@ def _write(found: Validation, out: Path) -> None:
             writer.writerows(_rows(found))
         partial.replace(out)
     except OSError as error:
-        raise OutputError(str(out), error.strerror or "cannot be written", "choose another file") from None
+        raise output_error(error, out, "choose another file") from None
     finally:  # Ctrl-C as well
         with suppress(OSError):
             partial.unlink()

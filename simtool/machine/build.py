@@ -210,7 +210,7 @@ def _basis_notes(accelerator: Accelerator, software: Software, library: ProfileL
         there = [name for name in library.names("software") if here in library.get("software", name).seen]
         notes.append(
             f"{software.name} was fitted on {', '.join(software.seen) or 'nothing'} and not on {here} "
-            f"({accelerator.name}): a transfer, expect about twice the usual error; "
+            f"({accelerator.name}): a transfer, with a larger error than usual; "
             f"fitted on {here}: {', '.join(there) or 'no software profile'}"
         )
     return notes

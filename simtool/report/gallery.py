@@ -47,6 +47,16 @@ class Subject:
         return f"{self.source}\nThe bill is too low: {' and '.join(lacks)} need a power that nobody states."
 
     @property
+    def source_of_method(self) -> str:
+        """The same below a figure that compares a run without its method: with one seed luck is in it."""
+        if self.seeds > 1 or isinstance(self.result.scenario.reliability, str):
+            return self.source
+        return (
+            f"{self.source}\nOne seed: the failures that fell into the two runs differ, and that luck is in all but "
+            "the operations; --seeds 20 compares medians."
+        )
+
+    @property
     def which(self) -> str:
         """Which of two runs a figure of one run shows, as an addition to its title."""
         return "" if self.result.reference is None else ", with the method"
@@ -149,7 +159,7 @@ PLATES: tuple[Plate, ...] = (
         shows="what survives of the method's fewer operations",
         needs_method=True,
         tabulate=lambda subject: comparison.method_table(subject.result),
-        draw=lambda subject, numbers: comparison.draw(numbers, source=subject.source),
+        draw=lambda subject, numbers: comparison.draw(numbers, source=subject.source_of_method),
     ),
 )
 

@@ -23,7 +23,8 @@ class Word:
 
 WORDS: dict[str, Word] = {
     "duration_s": Word("duration", "time.total"),
-    "accelerator_hours": Word("accelerator-hours", "time.accelerators"),
+    "accelerator_hours": Word("accelerator-hours, job", "time.accelerators"),
+    "accelerator_hours_paid": Word("accelerator-hours, paid", "time.paid"),
     "step_time_s": Word("step time", "step.time"),
     "tokens_per_s": Word("throughput", "step.throughput"),
     "mfu": Word("MFU", "step.mfu"),

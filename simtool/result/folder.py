@@ -20,7 +20,7 @@ from typing import Any
 
 from simtool.config.resolved import resolved_yaml
 from simtool.config.scenario import Scenario
-from simtool.errors import OutputError
+from simtool.errors import OutputError, output_error
 from simtool.result.ledger_file import write_ledger
 from simtool.result.manifest import HASH_LENGTH, manifest, run_hash
 from simtool.result.place import make_folders, remove_empty
@@ -143,7 +143,7 @@ def whole_folder(target: Path, *, replace: bool, figures: Collection[str] = ()) 
         if isinstance(error, OSError):
             if error.errno in _TAKEN and is_whole(target):
                 return  # another process has just finished the same run: its folder is as good
-            raise _plain(error, target) from error
+            raise output_error(error, target) from error
         raise
     finally:
         if old.exists():
@@ -196,19 +196,3 @@ def _write_costs(path: Path, result: Result) -> None:
         writer.writerows(
             (name, "", "not known: needs a power that nobody states") for name in result.bill_lacks
         )
-
-
-def _plain(error: OSError, target: Path) -> OutputError:
-    """The file system's refusal in plain words."""
-    place = str(target)
-    match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            return OutputError(
-                place, "the disk is full", "nothing was left there; free space or choose another -o"
-            )
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return OutputError(place, "this folder may not be written to", "choose another with -o")
-        case errno.ENOTDIR | errno.EEXIST:
-            return OutputError(place, "a file stands where a folder is needed", "choose another with -o")
-        case _:
-            return OutputError(place, error.strerror or str(error), "choose another with -o")

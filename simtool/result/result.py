@@ -29,6 +29,7 @@ HEADLINE = (
 
 
 _SAVED = ("energy_", "cost_", "carbon_")
+_ALSO_SAVED = ("duration_s", "accelerator_hours", "accelerator_hours_paid", "step_time_s")
 
 
 def is_saved(name: str) -> bool:
@@ -37,7 +38,7 @@ def is_saved(name: str) -> bool:
     >>> is_saved("cost_total_usd"), is_saved("mfu"), is_saved("goodput_frac"), is_saved("num_interruptions")
     (True, False, False, False)
     """
-    return name.startswith(_SAVED) or name in ("duration_s", "accelerator_hours", "step_time_s")
+    return name.startswith(_SAVED) or name in _ALSO_SAVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from simtool.account.carbon import CarbonLine, carbon_embodied, carbon_operational, embodied_notes
-from simtool.account.costs import CostLine, electricity_cost, rent_cost
+from simtool.account.costs import CostLine, accelerator_hours, electricity_cost, rent_cost
 from simtool.account.defaults import economics
 from simtool.account.own import NEED_POWER, Hardware, own_cost, own_notes
 from simtool.config.load import LoadedScenario
@@ -184,15 +184,21 @@ def _quantities(
     embodied: tuple[CarbonLine, ...],
 ) -> dict[str, Derived]:
     time = time_quantities(prepared, plan, outcome)
+    paid = replace(accelerator_hours(outcome.ledger), inputs=(time["duration_s"],))
     energy = energy_quantities(prepared, outcome, time["duration_s"])
-    roots: dict[str, tuple[Derived | Input, ...]] = {"accelerator_hours_paid": (time["duration_s"],)}
+    roots: dict[str, tuple[Derived | Input, ...]] = {paid.name: paid.inputs}
     if energy:
         roots["energy_it_j"] = energy["energy_it_j"].inputs
     bills = {
         **money_quantities(costs, prepared.scenario.workload.tokens, _bill_lacks(prepared)),
         **carbon_quantities(operational, embodied),
     }
-    return {**time, **energy, **{name: rooted(amount, roots) for name, amount in bills.items()}}
+    return {
+        **time,
+        paid.name: paid,
+        **energy,
+        **{name: rooted(amount, roots) for name, amount in bills.items()},
+    }
 
 
 def _values(prepared: Prepared, run_index: int) -> dict[str, float]:

@@ -94,6 +94,10 @@ def unit_of_power(heading_unit: str, choices: Choices, default: str = "W") -> st
     return choices.power_unit or heading_unit or default
 
 
+MAX_DIGITS = 4
+"""Of the number of a GPU."""
+
+
 @dataclass(slots=True)
 class Meters:
     """Readings of several meters of one file, and the clock that all of them share."""
@@ -108,6 +112,9 @@ class Meters:
     clock: ClockKind | None = None
     resolution_s: float = 0.0
     num_bad_times: int = 0
+    num_bad_devices: int = 0
+    bad_device: str = ""
+    """The first of them."""
     num_rows: int = 0
 
     def add(
@@ -147,6 +154,15 @@ class Meters:
         self.resolution_s = period_s
         self.put(device, num * period_s, values, name=name)
 
+    def device(self, number: str) -> str:
+        """Name of the GPU of a reading; empty for one that has no number of up to four digits, which is counted."""
+        if number.isdecimal() and len(number) <= MAX_DIGITS:
+            return f"gpu{int(number)}"
+        self.num_rows += 1
+        self.num_bad_devices += 1
+        self.bad_device = self.bad_device or number
+        return ""
+
     def logs(self, *notes: str) -> tuple[PowerLog, ...]:
         """The logs of all meters.
 
@@ -154,6 +170,11 @@ class Meters:
             InputError: if no reading has a time and a power or an energy.
         """
         told = list(notes)
+        if self.num_bad_devices:
+            told.append(
+                f"{self.num_bad_devices} of {self.num_rows} readings are of a GPU {self.bad_device[:40]!r}, no number "
+                f"of up to {MAX_DIGITS} digits"
+            )
         if self.num_bad_times:
             told.append(f"{self.num_bad_times} of {self.num_rows} readings have no time that can be read")
         if self.clock == "counted" and self.choices.period_s is None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simtool.errors import OutputError
+from simtool.errors import output_error
 from simtool.trace.chrome import (
     Event,
     counter,
@@ -25,7 +25,6 @@ from simtool.trace.chrome import (
     write_events,
 )
 from simtool.trace.schema import POWER, STEP_PHASES
-from simtool.trace.stream_file import plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,8 +48,7 @@ def write_perfetto(trace: Trace, path: Path) -> None:
     try:
         write_events(path, perfetto_events(trace), about)
     except OSError as error:
-        refusal = plain(error, path)
-        raise OutputError(refusal.path, refusal.reason, "choose another place") from error
+        raise output_error(error, path) from error
 
 
 def perfetto_events(trace: Trace) -> Iterator[Event]:

@@ -144,12 +144,18 @@ def _check_units(log: PowerLog, where: str) -> None:
                 if which == "all"
                 else "it may mix units: give every reading in one unit"
             )
+            if values.max() > 1e3 * limit_w:
+                mend = "no unit makes a power of that: name the column that holds the power, or export the log again"
             raise InputError(Problem(where, log.device, found, "", mend))
         if name == "power_w" and log.scope == "gpu" and 0.0 < values.max() < MIN_ACTIVE_W:
             found = f"no power of {len(values)} reaches {MIN_ACTIVE_W:g} W: the largest is {values.max():g} W"
             raise InputError(
                 Problem(where, log.device, found, "", "say --power-unit kW if they are kilowatts")
             )
+        if values.max() < 0.0 and name != "power_limit_w":
+            found = f"all {len(values)} values of {name} are negative, up to {values.max():g} W"
+            mend = "power drawn is positive: name the column that holds it, or turn the sign"
+            raise InputError(Problem(where, log.device, found, "", mend))
         if name == "power_w" and values.max() == 0.0 and "energy_j" not in log.columns:
             found = f"all {len(values)} powers are zero: this meter does not measure"
             mend = "leave the log out; of cards with two dies one reports for both"

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simtool.errors import InputError, OutputError, Problem
+from simtool.errors import InputError, OutputError, Problem, output_error
 from simtool.trace.columns import Row, arrow_schema, record_batch
 from simtool.trace.schema import MAX_FILE_BYTES, Stream
 
@@ -236,13 +236,11 @@ def damaged(path: Path, found: str) -> InputError:
 
 
 def plain(error: OSError, path: Path) -> OutputError:
-    """The refusal of the file system, with what is left."""
+    """The refusal of the file system; what was written before is kept."""
     if isinstance(error, FileExistsError):
         return OutputError(str(path), "exists already", "name another folder with -o")
-    reason = error.strerror or str(error)
-    return OutputError(
-        str(path), f"cannot be written: {reason}", "what was written before is kept; free space"
-    )
+    told = output_error(error, path, "name another folder with -o")
+    return OutputError(told.path, told.reason, f"what was written before is kept; {told.mend}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,14 +6,15 @@ import io
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simtool.errors import OutputError
+from simtool.errors import OutputError, output_error
 from simtool.trace import manifest_file
 from simtool.trace.manifest import Manifest
 from simtool.trace.schema import MAX_FILE_BYTES, SCHEMA, STREAMS, Stream
-from simtool.trace.stream_file import part_path, plain
+from simtool.trace.stream_file import part_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +38,7 @@ def write_folder(
     """
     _check_place(folder, force)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    above = [path for path in (folder.parent, *folder.parent.parents) if not path.exists()]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(beside, ignore_errors=True)
@@ -46,10 +48,14 @@ def write_folder(
                 _write_parts(beside, name, STREAMS["power" if name.startswith("power-") else name], table)
         manifest_file.replace(beside, manifest)
         _swap(beside, folder)
-    except OSError as error:
-        raise plain(error, folder) from error
+    except (OSError, OutputError) as error:
+        refused = error if isinstance(error, OSError) else error.__cause__
+        raise output_error(refused, folder) if isinstance(refused, OSError) else error from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        for path in above:  # those that were made for it, where nothing came into them
+            with suppress(OSError):
+                path.rmdir()
 
 
 def _check_place(folder: Path, force: bool) -> None:

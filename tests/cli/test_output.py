@@ -42,13 +42,13 @@ def narrow(text: str) -> bool:
     return max(len(line) for line in text.splitlines()[:-1]) <= 80
 
 
-def test_a_plain_run_shows_value_spread_and_origin(printed: Callable[..., str]) -> None:
+def test_a_plain_run_says_once_that_one_seed_has_no_spread(printed: Callable[..., str]) -> None:
     loaded = made.run(1.0).loaded
     plain = loaded.scenario.model_copy(update={"method": "none"})
     text = printed(replace(made.run(1.0), loaded=replace(loaded, scenario=plain)))
     rows = {line.split("  ")[0]: line for line in text.splitlines()}
-    assert rows["quantity"].split() == ["quantity", "value", "spread", "origin"]
-    assert "n/a (one seed)" in rows["cost"]
+    assert rows["quantity"].split() == ["quantity", "value", "origin"]
+    assert text.count("n/a (one seed)") == 1
     assert rows["cost"].endswith("published")
     assert narrow(text)
     assert text.isascii()
@@ -219,3 +219,24 @@ def test_an_explanation_as_data_keeps_everything() -> None:
         "date": "2025-01-01",
         "spread": 0.1,
     }
+
+
+def test_the_error_of_the_model_is_a_range_of_time_and_money() -> None:
+    summary = {
+        "duration_s": {"value": 864000.0, "unit": "s"},
+        "cost_total_usd": {"value": 1000.0, "unit": "USD"},
+    }
+    software = {
+        "name": "a-stack",
+        "fitted_on": ["hopper"],
+        "architecture": "hopper",
+        "expected_median_frac": 0.25,
+        "expected_p90_frac": 1.0,
+    }
+    text = show_run.error_line(software, summary)
+    assert "missed by 25 % (median) and 100 % (p90)" in text
+    assert "8 d to 12.5 d and 800.00 USD to 1,250 USD (median)" in text
+    assert "5 d to 20 d and 500.00 USD to 2,000 USD (p90)" in text
+    assert "a-stack is new to cdna3" in show_run.error_line({**software, "architecture": "cdna3"}, summary)
+    assert show_run.error_line({**software, "expected_median_frac": None}, summary) == ""
+    assert show_run.error_line(None, summary) == ""

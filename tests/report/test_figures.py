@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from matplotlib.ticker import FixedFormatter
 
+from simtool.profiles.find import default_library
 from simtool.report import gallery, projection, style, writer
 from simtool.report.figures import comparison, cost, energy, power, projections, step
 from simtool.report.table import Table, from_rows
@@ -265,3 +266,22 @@ def test_a_table_is_written_with_its_units_and_twelve_digits() -> None:
 def test_a_table_has_columns_of_one_length() -> None:
     with pytest.raises(ValueError, match="different length"):
         Table({"a": [1], "b": [1, 2]})
+
+
+def test_bars_of_a_comparison_begin_at_zero(improved: Result) -> None:
+    numbers = comparison.method_table(improved)
+    with style.styled():
+        (axes,) = comparison.draw(numbers, source="").axes
+    assert axes.get_xlim()[0] == 0.0
+    ratios = [100 * one for one in numbers.where("run", "with method").numbers("ratio_to_first")]
+    assert [bar.get_x() for bar in axes.patches] == [0.0] * len(ratios)
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx(ratios)
+
+
+def test_one_seed_with_failures_is_said_to_hold_luck(improved: Result) -> None:
+    subject = gallery.Subject(result=improved, library=default_library())
+    assert "One seed" in subject.source_of_method
+    assert "One seed" not in replace(subject, seeds=20).source_of_method
+    calm = improved.loaded.scenario.model_copy(update={"reliability": "none"})
+    unfailing = replace(improved, loaded=replace(improved.loaded, scenario=calm))
+    assert "One seed" not in replace(subject, result=unfailing).source_of_method

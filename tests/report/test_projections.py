@@ -103,7 +103,7 @@ def test_the_lowest_power_never_covers_the_highest(owned: Result) -> None:
     numbers = power.table(owned)
     with style.styled():
         axes = power.draw(numbers, source="").axes[0]
-    (dots,) = [line for line in axes.get_lines() if line.get_label() == "IT, lowest"]
+    (dots,) = [line for line in axes.get_lines() if line.get_label() == "all IT, lowest"]
     highest = numbers.numbers("power_it_max_w").max() / 1e3
     assert 0 < len(dots.get_ydata()) < numbers.num_rows
     assert (dots.get_ydata() < 0.99 * highest).all()

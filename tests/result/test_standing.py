@@ -9,7 +9,7 @@ import pytest
 
 from simtool.config.load import load_document
 from simtool.profiles.find import ProfileLibrary, shipped_folder
-from simtool.result.standing import standing
+from simtool.result.standing import UNSEEN_MEDIAN, UNSEEN_P90, standing
 
 LIBRARY = ProfileLibrary((shipped_folder("hardware_profiles"),))
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "validation.md"
@@ -65,3 +65,22 @@ def numbers_in(data: object) -> int:
 def test_a_profile_that_was_compared_with_nothing_says_so() -> None:
     found = standing(LIBRARY.get("software", "vision-examples"), LIBRARY.get("accelerator", "h100-sxm"))
     assert (found.num_rows, found.median_error_frac, found.p90_error_frac) == (0, None, None)
+
+
+def test_an_architecture_that_is_new_to_a_framework_has_the_error_of_such_rows() -> None:
+    unseen = re.search(r"^stack unseen +\d+ +\d+ +([\d.]+)% +(\d+)% ", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert unseen
+    assert (f"{100 * float(UNSEEN_MEDIAN):.1f}", f"{100 * float(UNSEEN_P90):.0f}") == unseen.groups()
+    software = LIBRARY.get("software", "megatron-core")
+    seen = standing(software, LIBRARY.get("accelerator", "h100-sxm"))
+    assert (seen.expected_median_frac, seen.expected_p90_frac) == (
+        seen.median_error_frac,
+        seen.p90_error_frac,
+    )
+    new = standing(software, LIBRARY.get("accelerator", "mi300x"))
+    assert (new.expected_median_frac, new.expected_p90_frac) == (float(UNSEEN_MEDIAN), float(UNSEEN_P90))
+    worse = LIBRARY.get("software", "dle-tensorflow-1-encoder")
+    own = standing(worse, LIBRARY.get("accelerator", "h100-sxm"))
+    assert own.expected_median_frac == own.median_error_frac, "its own error is the larger one"
+    uncompared = standing(LIBRARY.get("software", "vision-examples"), LIBRARY.get("accelerator", "h100-sxm"))
+    assert uncompared.expected_p90_frac is None

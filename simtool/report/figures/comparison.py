@@ -31,6 +31,8 @@ COMPARED = (
 """What costs something: less is better for each."""
 LOG_RATIO = 5.0
 """Largest over smallest ratio from which on a logarithmic axis shows both."""
+TIMES = 10.0
+"""Ratio from which on a label gives a multiple instead of per cent."""
 OPERATIONS = "operations_executed_flop"
 
 
@@ -83,15 +85,15 @@ def draw(numbers: Table, *, source: str, title: str = "") -> Figure:
     others = runs[1:]
     height = 0.72 / max(len(others), 1)
     is_method = OPERATIONS in names
+    _limits(axes, numbers)
     for index, run in enumerate(others):
         colour = style.WITH if len(others) == 1 else style.CYCLE[index % len(style.CYCLE)]
         offset = (index - (len(others) - 1) / 2) * height
-        _lollipops(axes, numbers.where("run", run), names, offset, height, colour, run)
+        _bars(axes, numbers.where("run", run), names, offset, height, colour, run)
     axes.axvline(100, color=style.BLACK, linewidth=0.7)
     axes.set_yticks(range(len(names)), [_name(name, numbers, runs) for name in names])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    _limits(axes, numbers)
     scale = ", logarithmic" if axes.get_xscale() == "log" else ""
     axes.set_xlabel(f"relative to {'the run ' if is_method else ''}{runs[0]} (%{scale})")
     style.rule(axes, "x")
@@ -105,7 +107,7 @@ def draw(numbers: Table, *, source: str, title: str = "") -> Figure:
     return drawing
 
 
-def _lollipops(
+def _bars(
     axes: Axes, numbers: Table, names: Sequence[str], offset: float, height: float, colour: str, run: str
 ) -> None:
     ratios = 100 * numbers.numbers("ratio_to_first")
@@ -114,23 +116,36 @@ def _lollipops(
         100 * numbers.numbers("ratio_to_first") * numbers.numbers(p) / values for p in ("p10", "p90")
     )
     rows = np.array([names.index(name) for name in numbers.texts("quantity")]) + offset
-    axes.barh(rows, ratios - 100, left=100, height=0.9 * height, color=colour, alpha=0.85, label=run)
+    begin = 100.0 if axes.get_xscale() == "log" else 0.0  # a logarithmic axis has no zero to begin at
+    axes.barh(rows, ratios - begin, left=begin, height=0.9 * height, color=colour, alpha=0.85, label=run)
     spread = np.isfinite(below) & np.isfinite(above)
     axes.hlines(rows[spread], below[spread], above[spread], color=style.BLACK, linewidth=0.8)
     for row, ratio, low, high in zip(rows, ratios, below, above, strict=True):
         if not np.isfinite(ratio):
             continue
-        inward = ratio < 100
+        inward = ratio < 100 and begin > 0
         edge = np.nanmin([ratio, low]) if inward else np.nanmax([ratio, high])
         axes.annotate(
-            f"{ratio - 100:+.1f} %".replace("-", "\N{MINUS SIGN}"),
+            _change(ratio),
             (edge, row),
             xytext=(-3 if inward else 3, 0),
             textcoords="offset points",
             ha="right" if inward else "left",
             va="center",
             fontsize=6.8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},  # the line at 100 does not cross it
         )
+
+
+def _change(ratio_percent: float) -> str:
+    """What is more or less than in the first run; as a multiple where per cent says little.
+
+    >>> _change(103.0), _change(11280.0)
+    ('+3.0 %', '113 times')
+    """
+    if ratio_percent >= 100 * TIMES:
+        return f"{float(f'{ratio_percent / 100:.3g}'):,.0f} times"
+    return f"{ratio_percent - 100:+.1f} %".replace("-", "\N{MINUS SIGN}")
 
 
 def _limits(axes: Axes, numbers: Table) -> None:
@@ -139,12 +154,10 @@ def _limits(axes: Axes, numbers: Table) -> None:
     low, high = float(finite.min(initial=100)), float(finite.max(initial=100))
     if low > 0 and high / low > LOG_RATIO:
         axes.set_xscale("log")
-        axes.set_xlim(low / 2.2, high * 2.2)
+        axes.set_xlim(low / 2.2, high * (high / low) ** 0.2 * 1.5)
         style.log_ticks(axes.xaxis, style.plain_number)
         return
-    span = max(high - low, 1.0)
-    room = 0.16 * span
-    axes.set_xlim(low - (room if low < 100 else 0.02 * span), high + (room if high > 100 else 0.02 * span))
+    axes.set_xlim(min(0.0, 1.1 * low), 1.12 * high)
 
 
 def _name(name: str, numbers: Table, runs: Sequence[str]) -> str:
@@ -159,4 +172,4 @@ def _survival(numbers: Table) -> str:
     with_method = numbers.where("run", "with method")
     ratios = dict(zip(with_method.texts("quantity"), with_method.numbers("ratio_to_first"), strict=True))
     saved = style.percent(1 - ratios[OPERATIONS])
-    return f"What remains of {saved} fewer operations"
+    return f"What is left of the run with {saved} fewer operations"

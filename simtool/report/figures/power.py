@@ -92,15 +92,21 @@ def draw(numbers: Table, *, source: str, which: str = "") -> Figure:
     if bool((highest - lowest > 1e-6 * highest).any()):
         differs = highest - lowest > 1e-6 * highest
         axes.stairs(
-            highest / scale, edges, baseline=None, color=style.VERMILION, linewidth=0.9, label="IT, highest"
+            highest / scale,
+            edges,
+            baseline=None,
+            color=style.VERMILION,
+            linewidth=0.9,
+            label="all IT, highest",
         )
         middle = ((edges[1:] + edges[:-1]) / 2)[differs]
         axes.plot(
-            middle, lowest[differs] / scale, ".", color=style.YELLOW, markersize=1.6, label="IT, lowest"
+            middle, lowest[differs] / scale, ".", color=style.YELLOW, markersize=1.6, label="all IT, lowest"
         )
         source += (
-            f"\nAreas: mean of each of {len(begin)} stretches. Highest and lowest: within a stretch; the lowest "
-            "where it differs, such as in a checkpoint."
+            f"\nAreas: mean of each of {len(begin)} stretches, one component on another. Line and dots: highest and "
+            "lowest power of all IT (accelerators, hosts and network together) within a stretch; dots where it dips, "
+            "such as in a checkpoint."
         )
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, None)

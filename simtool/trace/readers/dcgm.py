@@ -25,7 +25,7 @@ _LONG = {
     "dcgm_fi_dev_power_mgmt_limit": _SHORT["pmlmt"], "dcgm_fi_dev_enforced_power_limit": _SHORT["pmlmt"],
 }  # fmt: skip
 _HEADER = re.compile(r"#\s*Entity\b(.*)", re.IGNORECASE)
-_ROW = re.compile(r"(?P<time>.*?)\bGPU(?:-I)?\s+(?P<gpu>\d{1,4})\s+(?P<rest>\S.*)")
+_ROW = re.compile(r"(?P<time>.*?)\bGPU(?:-I)?\s+(?P<gpu>\d+)\s+(?P<rest>\S.*)")
 _REMEDY = "log fields 155 (power) or 156 (energy), e.g. dcgmi dmon -e 155,156,203"
 
 
@@ -78,7 +78,9 @@ def _read_text(source: Source, meters: Meters, choices: Choices) -> None:
             for name, cell in zip(names, cells, strict=False)
             if name in _SHORT
         }
-        device, time = f"gpu{int(row['gpu'])}", row["time"].strip()
+        device, time = meters.device(row["gpu"]), row["time"].strip()
+        if not device:
+            continue
         if time and moment(time) is not None:
             meters.add(device, time, values)
         else:
@@ -107,6 +109,8 @@ def _read_csv(source: Source, meters: Meters, choices: Choices) -> None:
             if heading.name in _LONG
         }
         key = next((cells[name] for name in ("gpu", "gpu_id", "device", "entity") if cells.get(name)), "0")
-        digits = re.search(r"\d{1,4}\Z", key)
-        name = cells.get("modelname", cells.get("model_name", ""))
-        meters.add(f"gpu{int(digits[0]) if digits else 0}", cells[time], values, name=name)
+        digits = re.search(r"\d+\Z", key)
+        device = meters.device(digits[0] if digits else "0")
+        if device:
+            name = cells.get("modelname", cells.get("model_name", ""))
+            meters.add(device, cells[time], values, name=name)

@@ -59,10 +59,8 @@ class NvidiaDmon:
                 meters.num_bad_times += 1
                 continue
             cells_by_name = dict(zip(names, row, strict=False))
-            device = cells_by_name["gpu"]
-            if not device.isdecimal() or len(device) > 4:
-                meters.num_rows += 1
-                meters.num_bad_times += 1
+            device = meters.device(cells_by_name["gpu"])
+            if not device:
                 continue
             values = {
                 field: reading(cells_by_name[name], unit_of_power("", choices) if name == "pwr" else unit)
@@ -70,7 +68,7 @@ class NvidiaDmon:
                 if name in cells_by_name
             }
             if "date" in cells_by_name and "time" in cells_by_name:
-                meters.add(f"gpu{device}", f"{cells_by_name['date']} {cells_by_name['time']}", values)
+                meters.add(device, f"{cells_by_name['date']} {cells_by_name['time']}", values)
             elif "time" in cells_by_name:
                 second = seconds_of_day(cells_by_name["time"])
                 if second is None:
@@ -81,7 +79,7 @@ class NvidiaDmon:
                 before = second
                 meters.num_rows += 1
                 meters.clock, meters.resolution_s = "relative", 1.0
-                meters.put(f"gpu{device}", days * SECONDS_PER_DAY + second, values)
+                meters.put(device, days * SECONDS_PER_DAY + second, values)
             else:
-                meters.count(f"gpu{device}", values)
+                meters.count(device, values)
         return Found(power=meters.logs())

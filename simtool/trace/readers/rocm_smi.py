@@ -26,7 +26,7 @@ _FIELDS = (
     (re.compile(r"^mclk clock speed"), "memory_clock_hz", "MHz"),
 )
 _TIMES = ("timestamp", "time")
-_CARD = re.compile(r"(?:card|gpu)[ \[]?(\d{1,4})\]?\Z", re.IGNORECASE)
+_CARD = re.compile(r"(?:card|gpu)[ \[]?(\d+)\]?\Z", re.IGNORECASE)
 
 
 @READERS.register("rocm-smi")
@@ -44,7 +44,10 @@ class RocmSmi:
         """One log for each card."""
         meters = Meters(source, "rocm-smi", choices)
         samples = _from_json(source) if source.head.lstrip()[:1] in ("{", "[") else _from_csv(source)
-        for card, cells, time in samples:
+        for number, cells, time in samples:
+            card = meters.device(number)
+            if not card:
+                continue
             values: dict[str, float] = {}
             for name, cell in cells.items():
                 field = _field_of(name.lower())
@@ -80,7 +83,7 @@ def _from_csv(source: Source) -> Iterator[tuple[str, Mapping[str, Any], str]]:
         low = {Heading.of(name).name: cell for name, cell in cells.items()}
         match = _CARD.match(low.get("device", ""))
         if match:
-            yield f"gpu{int(match[1])}", cells, next((low[name] for name in _TIMES if low.get(name)), "")
+            yield match[1], cells, next((low[name] for name in _TIMES if low.get(name)), "")
 
 
 def _from_json(source: Source) -> Iterator[tuple[str, Mapping[str, Any], str]]:
@@ -92,4 +95,4 @@ def _from_json(source: Source) -> Iterator[tuple[str, Mapping[str, Any], str]]:
         for card, cells in document.items():
             match = _CARD.match(card)
             if match and isinstance(cells, dict):
-                yield f"gpu{int(match[1])}", cells, time
+                yield match[1], cells, time
