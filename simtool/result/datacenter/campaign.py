@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from simtool.config.datacenter import CampaignJob, moment
+from simtool.config.datacenter import moment
+from simtool.config.datacenter_jobs import CampaignJob
 from simtool.config.load import LoadedScenario, load_scenario
 from simtool.config.load_datacenter import LoadedDatacenter
 from simtool.config.reliability import Reliability
@@ -16,7 +17,7 @@ from simtool.machine.power_caps import machine_under_cap
 from simtool.profiles.find import ProfileLibrary, find_scenario
 from simtool.result.datacenter.patterns import caps_w, training, waiting
 from simtool.result.datacenter.pools import PricedPool
-from simtool.result.plan import build_plan
+from simtool.result.plan import CHECKPOINT_BYTES_PER_PARAMETER, build_plan
 from simtool.result.prepare import Prepared, prepare
 from simtool.result.result import PhaseEstimate
 from simtool.result.stretches import stretches
@@ -107,7 +108,8 @@ def _priced(
         raise InputError(
             Problem(place, f"{field}.submit", "found a moment before the start", "", "move it, or the start")
         )
-    kind = JobKind(name=job.name, uses=tuple(uses), holds_nodes=True)
+    state_bytes = float(CHECKPOINT_BYTES_PER_PARAMETER) * prepared.job.model.num_parameters
+    kind = JobKind(name=job.name, uses=tuple(uses), holds_nodes=True, state_bytes=state_bytes)
     method = "" if prepared.effect is None else prepared.effect.method
     return CampaignRun(row=row, kind=kind, prepared=prepared, method_name=method)
 

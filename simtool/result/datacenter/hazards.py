@@ -6,7 +6,10 @@ from typing import Any, Literal
 
 from simtool.config.datacenter import Breakage
 from simtool.config.load_datacenter import LoadedDatacenter
+from simtool.errors import InputError, Problem
 from simtool.profiles.find import ProfileLibrary
+from simtool.profiles.reliability import ReliabilityProfile
+from simtool.result.hazards import hazard_plan
 from simtool.sim.hazards.plan import HazardPlan
 
 
@@ -18,7 +21,27 @@ def breakage_of(written: Literal["none"] | Breakage) -> dict[str, Any] | None:
 
 
 def site_hazards(loaded: LoadedDatacenter, library: ProfileLibrary) -> HazardPlan | None:
-    """Causes of failures of the site's nodes; None if nothing fails."""
-    if isinstance(loaded.datacenter.reliability, str):
+    """Causes of failures of the site's nodes; None if nothing fails.
+
+    Raises:
+        InputError: a preset that no profile has.
+    """
+    written = loaded.datacenter.reliability
+    if isinstance(written, str):
         return None
-    raise NotImplementedError
+    return hazard_plan(written, _preset(loaded, library, written.preset), with_rate=True)
+
+
+def _preset(loaded: LoadedDatacenter, library: ProfileLibrary, name: str | None) -> ReliabilityProfile | None:
+    if name is None:
+        return None
+    try:
+        found = library.get("reliability", name)
+    except InputError as error:
+        field = "reliability.preset"
+        raise InputError(
+            [Problem(loaded.locate(field), field, one.found, one.allowed, one.mend) for one in error.problems]
+        ) from None
+    if not isinstance(found, ReliabilityProfile):
+        raise TypeError(f"library returned {type(found).__name__} for reliability {name}")
+    return found

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from simtool.config.datacenter import JobWork, moment
+from simtool.config.datacenter import moment
+from simtool.config.datacenter_jobs import JobWork
 from simtool.config.load import load_document
 from simtool.config.load_datacenter import LoadedDatacenter
 from simtool.config.validate import validate
@@ -227,7 +228,8 @@ def _kind(
             restart_s=0.0 if work.restart is None else float(work.restart),
             restart_pattern=waiting(pool.machine, "restart", "restart"),
         )
-    return JobKind(name=name, uses=tuple(uses))
+    size = None if work.checkpoint is None else work.checkpoint.size
+    return JobKind(name=name, uses=tuple(uses), state_bytes=0.0 if size is None else float(size))
 
 
 def _checkpoint(loaded: LoadedDatacenter, work: JobWork, pool: PricedPool) -> CheckpointPlan | None:

@@ -71,6 +71,7 @@ def build_pools(loaded: LoadedDatacenter, library: ProfileLibrary) -> tuple[Pric
             spare_nodes=pool.spare_nodes,
             devices_per_node=machine.accelerators_per_node,
             nodes_per_rack=pool.nodes_per_rack,
+            site=pool.site or "",
             idle=idle(machine),
             down=down(machine),
         )

@@ -16,14 +16,14 @@ from simtool.result.datacenter.hazards import breakage_of, site_hazards
 from simtool.result.datacenter.jobs import SiteJobs, site_jobs
 from simtool.result.datacenter.limits import power_limits
 from simtool.result.datacenter.pools import PricedPool, build_pools
-from simtool.result.datacenter.signals import SchedulerSignals, SiteSignals, site_signals
+from simtool.result.datacenter.signals import Place, SchedulerSignals
 from simtool.rng import stream
 from simtool.sim.fleet.outcome import FleetOutcome
 from simtool.sim.fleet.placement import PLACEMENTS
 from simtool.sim.fleet.plan import FleetPlan, PowerLimit
 from simtool.sim.fleet.run import simulate_fleet
 from simtool.sim.hazards import HazardEvent
-from simtool.sim.hazards.events import hazard_events
+from simtool.sim.hazards.events import hazard_events, job_events
 from simtool.sim.hazards.plan import HazardPlan
 from simtool.sim.schedulers import SCHEDULERS
 from simtool.units import SECONDS_PER_DAY, SECONDS_PER_YEAR
@@ -41,7 +41,8 @@ class PreparedSite:
     campaign: tuple[CampaignRun, ...]
     hazards: HazardPlan | None
     limits: tuple[PowerLimit, ...]
-    facility: Facility | ConstantPue
+    facilities: dict[str, Facility | ConstantPue]
+    """By site."""
     profile_digests: dict[str, str]
     notes: tuple[str, ...]
 
@@ -87,7 +88,9 @@ def prepare_site(loaded: LoadedDatacenter, library: ProfileLibrary) -> PreparedS
         campaign=campaign,
         hazards=hazards,
         limits=power_limits(loaded),
-        facility=_facility(loaded, library, pools, digests),
+        facilities={
+            name: _facility(Place(loaded, name), library, pools, digests) for name in loaded.datacenter.terms
+        },
         profile_digests=digests,
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -116,20 +119,20 @@ def _check_names(loaded: LoadedDatacenter) -> None:
 
 
 def _facility(
-    loaded: LoadedDatacenter, library: ProfileLibrary, pools: tuple[PricedPool, ...], digests: dict[str, str]
+    place: Place, library: ProfileLibrary, pools: tuple[PricedPool, ...], digests: dict[str, str]
 ) -> Facility | ConstantPue:
-    written = loaded.datacenter.facility
+    written = place.terms.facility
     if written.profile is None:
         return ConstantPue(pue=float(written.pue or 1.0))
     try:
         profile = library.get("facility", written.profile)
     except InputError as error:
-        field = "facility.profile"
+        where, field = place.locate("facility.profile"), place.field("facility.profile")
         raise InputError(
-            [Problem(loaded.locate(field), field, one.found, one.allowed, one.mend) for one in error.problems]
+            [Problem(where, field, one.found, one.allowed, one.mend) for one in error.problems]
         ) from None
     digests[f"facility/{written.profile}"] = library.digest("facility", written.profile)
-    capacity_w = sum(pool.capacity_w for pool in pools)
+    capacity_w = sum(pool.capacity_w for pool in pools if pool.fleet.site == place.name)
     if written.it_capacity is not None:
         capacity_w = float(written.it_capacity)
     return build_facility(profile, capacity_w)
@@ -155,9 +158,12 @@ def simulate_site(
         placement=datacenter.scheduler.placement,
         kill_at_limit=datacenter.scheduler.kill_at_limit,
         limits=site.limits,
+        move_bytes_per_s=math.inf if datacenter.moving is None else float(datacenter.moving.bandwidth),
     )
     horizon_s = _horizon_s(site, jobs)
-    signals = SchedulerSignals(site.loaded, site.library, horizon_s)
+    signals = {
+        name: SchedulerSignals(Place(site.loaded, name), site.library, horizon_s) for name in datacenter.terms
+    }
     return simulate_fleet(
         jobs.table,
         plan,
@@ -167,7 +173,8 @@ def simulate_site(
             for pool in site.pools
             if site.hazards is not None
         },
-        signals={pool.name: signals for pool in site.pools},
+        job_events=_job_events(site.hazards, datacenter.seed, run),
+        signals={pool.name: signals[pool.fleet.site] for pool in site.pools},
         end_s=site.end_s,
         progress=progress,
     )
@@ -190,6 +197,9 @@ def _horizon_s(site: PreparedSite, jobs: SiteJobs) -> float:
     return float(table.submit_s[-1]) + 4.0 * (work_s + float(table.run_s.max())) + 30.0 * SECONDS_PER_DAY
 
 
-def all_signals(site: PreparedSite, end_s: float) -> SiteSignals:
-    """The site's signals up to the end of a run."""
-    return site_signals(site.loaded, site.library, end_s)
+def _job_events(
+    hazards: HazardPlan | None, seed: int, run: int
+) -> Callable[[str], Iterator[HazardEvent]] | None:
+    if hazards is None or not hazards.job_causes:
+        return None
+    return lambda name: job_events(hazards, name, seed, run)

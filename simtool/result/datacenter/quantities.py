@@ -7,18 +7,15 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from simtool.account.bill import Bill
 from simtool.account.carbon import CarbonLine
 from simtool.account.costs import CostLine
 from simtool.facility import FacilitySeries
-from simtool.ledger import LEDGER_STATES
+from simtool.ledger import COMPONENTS, LEDGER_STATES, WORK_STATES
 from simtool.provenance import Derived, Input
+from simtool.result.datacenter.accounts import SiteAccounts, all_sites, named
 from simtool.result.datacenter.prepare import PreparedSite
 from simtool.sim.fleet.outcome import STATUSES, FleetOutcome
-from simtool.units import JOULES_PER_KWH, SECONDS_PER_HOUR
-
-USEFUL = ("compute", "exposed_communication", "bubble")
-"""States of a job that gets on."""
+from simtool.units import JOULES_PER_KWH, MEGA, SECONDS_PER_HOUR
 
 
 def fleet_quantities(outcome: FleetOutcome) -> Iterable[Derived]:
@@ -34,7 +31,7 @@ def fleet_quantities(outcome: FleetOutcome) -> Iterable[Derived]:
         "accelerator_hours", held_s / SECONDS_PER_HOUR, "h", "accelerator-seconds that jobs held, all states"
     )
     yield hours
-    useful_s = sum(by_state.get(state, 0.0) for state in USEFUL)
+    useful_s = sum(by_state.get(state, 0.0) for state in WORK_STATES)
     yield _of("accelerator_hours_useful", useful_s / SECONDS_PER_HOUR, "h", "of them, work that was kept")
     yield _of(
         "utilisation_frac", held_s / total_s, "", "accelerator-time that jobs held / all accelerator-time"
@@ -71,8 +68,10 @@ def fleet_quantities(outcome: FleetOutcome) -> Iterable[Derived]:
     yield _of("num_preemptions", float(outcome.num_preemptions.sum()), "", "of jobs, by others")
 
 
-def power_quantities(site: PreparedSite, outcome: FleetOutcome, series: FacilitySeries) -> Iterable[Derived]:
-    """Of energy, power and water."""
+def power_quantities(
+    site: PreparedSite, outcome: FleetOutcome, sites: Sequence[SiteAccounts]
+) -> Iterable[Derived]:
+    """Of energy, power and water; of every site too where there are several."""
     boards = tuple(
         Input(f"board power limit of {pool.machine.accelerator.name}", pool.machine.accelerator.power.limit)
         for pool in site.pools
@@ -80,104 +79,244 @@ def power_quantities(site: PreparedSite, outcome: FleetOutcome, series: Facility
     )
     parts = {
         component: sum(ledger.energy_j(component=component) for ledger in outcome.ledgers.values())
-        for component in ("accelerator", "host", "network")
+        for component in COMPONENTS
     }
     it = _of("energy_it_j", math.fsum(parts.values()), "J", "sum of power x time over the ledger", *boards)
     yield _of("energy_accelerator_j", parts["accelerator"], "J", "accelerators alone", *boards)
     yield it
-    idle_j = sum(ledger.group("energy_j", ("job",)).get(("",), 0.0) for ledger in outcome.ledgers.values())
-    yield _of("energy_unheld_j", idle_j, "J", "IT energy of accelerators that no job held", it)
+    unheld_j = sum(ledger.group("energy_j", ("job",)).get(("",), 0.0) for ledger in outcome.ledgers.values())
+    yield _of("energy_unheld_j", unheld_j, "J", "IT energy of accelerators that no job held", it)
     lost_j = sum(ledger.energy_j(state="lost_work") for ledger in outcome.ledgers.values())
     yield _of("energy_lost_work_j", lost_j, "J", "IT energy of work that was undone", it)
-    facility = _of(
-        "energy_facility_j",
-        series.integral("total_w"),
-        "J",
-        "IT, conversion losses, cooling and the rest",
-        it,
-    )
-    yield _of("energy_chain_loss_j", series.integral("chain_loss_w"), "J", "losses of conversion", it)
-    yield _of("energy_cooling_j", series.integral("cooling_w"), "J", "cooling, over the hours' weather", it)
-    yield facility
-    yield _of("pue", facility.value / it.value, "", "energy_facility / energy_it", facility, it)
-    peak_w = float(series.total_w.max())
-    yield _of("power_it_peak_w", float(series.it_w.max()), "W", "highest IT power of any interval", it)
-    yield _of("power_facility_peak_w", peak_w, "W", "highest power at the meter of any interval", facility)
-    mean_w = facility.value / outcome.end_s
-    yield _of("power_facility_mean_w", mean_w, "W", "energy_facility / duration", facility)
+    yield from _site_power(all_sites(sites), it, outcome.end_s, "")
+    yield from _supply(sites, it)
+    moving = site.loaded.datacenter.moving
+    if moving is not None:
+        amount = outcome.moved_bytes * float(moving.energy)
+        yield _of(
+            "energy_moving_j",
+            amount,
+            "J",
+            "saved states x energy per byte",
+            Input("moving.energy", moving.energy),
+        )
+    water = math.fsum(one.series.integral("water_kg_per_s") for one in sites)
+    total = _of("water_site_kg", water, "kg", "evaporated, blown down and drifted")
+    yield total
     yield _of(
+        "wue_kg_per_kwh", water / (it.value / JOULES_PER_KWH), "kg/kWh", "water_site / energy_it", total, it
+    )
+    at_plants = [
+        (grid, float(np.sum(power_w * np.diff(times_s))))
+        for one in sites
+        if (grid := one.place.terms.water.grid) is not None
+        for times_s, power_w in (one.grid,)
+    ]
+    if at_plants:
+        amount = math.fsum(float(grid) * energy_j / JOULES_PER_KWH for grid, energy_j in at_plants)
+        leaves = tuple(Input("water.grid", grid) for grid, _ in at_plants)
+        yield _of("water_grid_kg", amount, "kg", "energy from the grid x water of generation", *leaves)
+    if len(sites) > 1:
+        for one in sites:
+            own = _of(
+                named("energy_it_j", one.name, "j"), one.series.integral("it_w"), "J", "of this site", it
+            )
+            yield own
+            yield from _site_power(one.series, own, outcome.end_s, one.name)
+
+
+def _site_power(series: FacilitySeries, it: Derived, end_s: float, name: str) -> Iterable[Derived]:
+    """Of one site, or of all together."""
+
+    def of(quantity: str, value: float, unit: str, formula: str, *inputs: Derived | Input) -> Derived:
+        return _of(named(quantity, name, unit.lower() if unit else ""), value, unit, formula, *inputs)
+
+    total_j = series.integral("total_w")
+    facility = of("energy_facility_j", total_j, "J", "IT, conversion losses, cooling and the rest", it)
+    yield of("energy_chain_loss_j", series.integral("chain_loss_w"), "J", "losses of conversion", it)
+    yield of("energy_cooling_j", series.integral("cooling_w"), "J", "cooling, over the hours' weather", it)
+    yield facility
+    yield of(
+        "pue", total_j / it.value if it.value else math.nan, "", "energy_facility / energy_it", facility, it
+    )
+    peak_w, mean_w = float(series.total_w.max()), total_j / end_s
+    yield of("power_it_peak_w", float(series.it_w.max()), "W", "highest IT power of any interval", it)
+    yield of("power_facility_peak_w", peak_w, "W", "highest power at the meter of any interval", facility)
+    yield of("power_facility_mean_w", mean_w, "W", "energy_facility / duration", facility)
+    yield of(
         "load_factor_frac", mean_w / peak_w if peak_w else 0.0, "", "mean power / highest power", facility
     )
-    water = _of(
-        "water_site_kg", series.integral("water_kg_per_s"), "kg", "evaporated, blown down and drifted"
-    )
-    yield water
-    wue = water.value / (it.value / JOULES_PER_KWH)
-    yield _of("wue_kg_per_kwh", wue, "kg/kWh", "water_site / energy_it", water, it)
-    grid = site.loaded.datacenter.water.grid
-    if grid is not None:
-        amount = float(grid) * facility.value / JOULES_PER_KWH
-        inputs = (facility, Input("water.grid", grid))
-        yield _of("water_grid_kg", amount, "kg", "energy_facility x water of generation", *inputs)
+
+
+def _supply(sites: Sequence[SiteAccounts], it: Derived) -> Iterable[Derived]:
+    """Of grid, panels, turbines, batteries and generators, where there are any."""
+    balances = [one.balance for one in sites if one.balance is not None]
+    if not balances:
+        return
+    for column, words in (
+        ("import", "taken from the grid"),
+        ("export", "fed into the grid"),
+        ("solar", "generated by panels"),
+        ("wind", "generated by turbines"),
+        ("generator", "generated by backup"),
+        ("curtailed", "of sun and wind that nobody took"),
+        ("unserved", "of the load that nobody supplied"),
+        ("discharge", "given by batteries"),
+    ):
+        amount = math.fsum(balance.integral(f"{column}_w") for balance in balances)
+        if amount or column == "import":
+            yield _of(f"energy_{column}_j", amount, "J", f"energy {words}", it)
+    runs = [balance.battery for balance in balances if balance.battery is not None]
+    if runs:
+        cycles = math.fsum(run.full_cycles for run in runs) / len(runs)
+        used = math.fsum(run.life_used_frac for run in runs) / len(runs)
+        yield _of("battery_cycles", cycles, "", "full cycles of the batteries, mean")
+        yield _of("battery_life_used_frac", used, "", "share of their cycle life, mean")
+
+
+def supply_costs(
+    one: SiteAccounts,
+) -> Iterable[tuple[str, str, float, tuple[Derived | Input, ...]]]:
+    """What a site's own supply costs or earns: name, formula, amount [USD], inputs."""
+    supply, balance = one.place.terms.supply, one.balance
+    if supply is None or balance is None:
+        return
+    if supply.export_price is not None:
+        amount = -float(supply.export_price) * balance.integral("export_w") / JOULES_PER_KWH
+        inputs = (Input("supply.export_price", supply.export_price),)
+        yield "fed into the grid", "- energy fed in x export price", amount, inputs
+    if supply.backup is not None and supply.backup.price is not None:
+        amount = float(supply.backup.price) * balance.integral("generator_w") / JOULES_PER_KWH
+        inputs = (Input("supply.backup.price", supply.backup.price),)
+        yield "backup", "energy of generators x their price", amount, inputs
+    if supply.battery is not None and supply.battery.price is not None and balance.battery is not None:
+        amount = float(supply.battery.price) * balance.battery.life_used_frac
+        inputs = (Input("supply.battery.price", supply.battery.price),)
+        yield "battery wear", "price x share of the cycle life", amount, inputs
 
 
 def money_quantities(
-    outcome: FleetOutcome,
-    bill: Bill,
-    costs: Sequence[CostLine],
+    outcome: FleetOutcome, sites: Sequence[SiteAccounts], costs: Sequence[CostLine]
 ) -> Iterable[Derived]:
     """Of money."""
     total = Derived(
         name="cost_total_usd",
         value=math.fsum(line.amount_usd for line in costs),
         unit="USD",
-        formula=" + ".join(line.name for line in costs),
+        formula=" + ".join(line.name for line in costs) or "nothing",
         inputs=tuple(line.amount for line in costs),
     )
     yield total
     yield from (line.amount for line in costs)
-    for kind, amount in bill.by_kind().items():
+    for kind in ("energy", "demand", "fixed"):
+        amount = math.fsum(one.bill.by_kind()[kind] for one in sites)
         yield _of(f"bill_{kind}_usd", amount, "USD", f"{kind} lines of the electricity bill, all months")
-    yield _of(
-        "bill_after_end_usd", bill.after_usd, "USD", "what ratchets ask for in the months after the end"
-    )
-    kwh = float(bill.energy_j.sum()) / JOULES_PER_KWH
+    after = math.fsum(one.bill.after_usd for one in sites)
+    yield _of("bill_after_end_usd", after, "USD", "what ratchets ask for in the months after the end")
+    kwh = math.fsum(float(one.bill.energy_j.sum()) for one in sites) / JOULES_PER_KWH
     if kwh > 0.0:
-        price = bill.total_usd / kwh
+        price = math.fsum(one.bill.total_usd for one in sites) / kwh
         yield _of("price_mean_usd_per_kwh", price, "USD/kWh", "electricity bill / energy at the meter")
     _, by_state = _device_s(outcome)
-    useful_h = sum(by_state.get(state, 0.0) for state in USEFUL) / SECONDS_PER_HOUR
-    if useful_h > 0.0:
+    useful_h = sum(by_state.get(state, 0.0) for state in WORK_STATES) / SECONDS_PER_HOUR
+    if useful_h > 0.0 and costs:
         per_hour = total.value / useful_h
         formula = "cost_total / accelerator-hours of work that was kept"
         yield _of("cost_per_useful_accelerator_hour_usd", per_hour, "USD/h", formula, total)
 
 
-def carbon_quantities(
-    site: PreparedSite, lines: Sequence[CarbonLine], embodied: Sequence[CarbonLine]
-) -> Iterable[Derived]:
+def carbon_quantities(sites: Sequence[SiteAccounts], embodied: Sequence[CarbonLine]) -> Iterable[Derived]:
     """Of carbon: one total for every question, and never one of several."""
-    for line in lines:
-        question = (line.basis.question if line.basis else "").replace("-", "_")
-        yield line.amount
-        with_making = () if question == "marginal" else embodied
-        amount = math.fsum((line.amount_kgco2e, *(one.amount_kgco2e for one in with_making)))
-        formula = " + ".join(one.name for one in (line, *with_making))
-        inputs = (line.amount, *(one.amount for one in with_making))
-        total = Derived(
-            name=f"carbon_{question}_kgco2e", value=amount, unit="kgCO2e", formula=formula, inputs=inputs
+    for question in dict.fromkeys(question for one in sites for question in one.signals.carbon):
+        lines = [
+            line for one in sites for line in one.carbon if line.basis and line.basis.question == question
+        ]
+        if len(lines) < len(sites):
+            continue  # a total of some sites would be none
+        word = question.replace("-", "_")
+        with_making = () if question == "marginal" else tuple(one.amount for one in embodied)
+        grid = _of(
+            f"carbon_electricity_{word}_kgco2e",
+            math.fsum(line.amount_kgco2e for line in lines),
+            "kgCO2e",
+            lines[0].amount.formula,
+            *(lines[0].amount.inputs if len(lines) == 1 else (line.amount for line in lines)),
         )
-        yield total
-        price = site.loaded.datacenter.carbon.shadow_price
-        if price is not None:
-            yield Derived(
-                name=f"carbon_shadow_cost_{question}_usd",
-                value=float(price) * line.amount_kgco2e,
-                unit="USD",
-                formula="carbon of electricity x shadow price; in no bill",
-                inputs=(line.amount, Input("carbon.shadow_price", price)),
+        fuel = _of(
+            "carbon_fuel_kgco2e",
+            math.fsum(one.fuel_kgco2e for one in sites),
+            "kgCO2e",
+            "fuel of backup generators",
+        )
+        yield grid
+        if fuel.value:
+            yield fuel
+        inputs = (grid, *((fuel,) if fuel.value else ()), *with_making)
+        yield Derived(
+            name=f"carbon_{word}_kgco2e",
+            value=math.fsum(number.value for number in inputs),
+            unit="kgCO2e",
+            formula=" + ".join(number.name for number in inputs),
+            inputs=inputs,
+        )
+        prices = [one.place.terms.carbon.shadow_price for one in sites]
+        if any(price is not None for price in prices):
+            amount = math.fsum(
+                float(price) * line.amount_kgco2e
+                for price, line in zip(prices, lines, strict=True)
+                if price is not None
+            )
+            yield _of(
+                f"carbon_shadow_cost_{word}_usd",
+                amount,
+                "USD",
+                "carbon of electricity x shadow price; in no bill",
+                grid,
+                *(Input("carbon.shadow_price", price) for price in prices if price is not None),
             )
     yield from (one.amount for one in embodied)
+
+
+def campaign_quantities(
+    site: PreparedSite, outcome: FleetOutcome, costs: Sequence[CostLine]
+) -> Iterable[Derived]:
+    """Of every training run of the campaign: when it ended, what it drew, its share of the bill by device time."""
+    total_usd = math.fsum(line.amount_usd for line in costs)
+    all_s = sum(ledger.device_s() for ledger in outcome.ledgers.values())
+    places = {name: index for index, name in enumerate(outcome.names)} if site.campaign else {}
+    for run in site.campaign:
+        word = run.row.name.replace("-", "_").replace(".", "_")
+        index = places[run.row.name]
+        finish_s = float(outcome.finish_s[index])
+        held = [ledger for ledger in outcome.ledgers.values() if run.row.name in ledger.jobs]
+        device_s = sum(ledger.device_s(job=run.row.name) for ledger in held)
+        energy = sum(ledger.energy_j(job=run.row.name) for ledger in held)
+        if math.isfinite(finish_s):
+            span_s = finish_s - float(outcome.submit_s[index])
+            yield _of(f"job_{word}_time_s", span_s, "s", f"from submission to end of {run.row.name}")
+        useful_s = sum(ledger.device_s(job=run.row.name, state=WORK_STATES) for ledger in held)
+        if device_s:
+            goodput = useful_s / device_s
+            yield _of(
+                f"job_{word}_goodput_frac", goodput, "", f"work kept / accelerator-time of {run.row.name}"
+            )
+        it = _of(f"job_{word}_energy_it_j", energy, "J", f"IT energy of {run.row.name}")
+        yield it
+        if not costs or not all_s:
+            continue
+        cost = total_usd * device_s / all_s
+        share = _of(f"job_{word}_cost_usd", cost, "USD", "share of cost_total by accelerator-time")
+        yield share
+        tokens = run.prepared.scenario.workload.tokens
+        if math.isfinite(finish_s):
+            yield _of(
+                f"job_{word}_cost_per_million_tokens_usd",
+                cost / float(tokens) * MEGA,
+                "USD",
+                "cost of the run / tokens",
+                share,
+                Input("tokens", tokens),
+            )
 
 
 def _of(name: str, value: float, unit: str, formula: str, *inputs: Derived | Input) -> Derived:

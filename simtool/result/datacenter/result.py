@@ -12,6 +12,7 @@ from simtool.config.load_datacenter import LoadedDatacenter
 from simtool.errors import InputError, Problem, did_you_mean
 from simtool.facility import FacilitySeries
 from simtool.provenance import Derived
+from simtool.result.datacenter.accounts import SiteAccounts
 from simtool.result.datacenter.jobs import SiteJobs
 from simtool.result.datacenter.prepare import PreparedSite
 from simtool.sim.fleet.outcome import FleetOutcome
@@ -37,9 +38,10 @@ class DatacenterResult:
     site: PreparedSite
     jobs: SiteJobs
     outcome: FleetOutcome
+    sites: tuple[SiteAccounts, ...]
+    """Power, supply, bill and carbon of every site."""
     series: FacilitySeries
-    """Of the whole site, over the union of all breakpoints."""
-    bill: Bill
+    """Of all sites together, over the union of all breakpoints."""
     costs: tuple[CostLine, ...]
     carbon: tuple[CarbonLine, ...]
     quantities: dict[str, Derived]
@@ -52,6 +54,11 @@ class DatacenterResult:
     def loaded(self) -> LoadedDatacenter:
         """The file."""
         return self.site.loaded
+
+    @property
+    def bill(self) -> Bill:
+        """The electricity bill of the first site, which is the only one of most."""
+        return self.sites[0].bill
 
     @property
     def datacenter(self) -> Datacenter:

@@ -7,31 +7,33 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simtool.account.bill import Bill, bill
 from simtool.account.carbon import CarbonLine, carbon_embodied, embodied_notes
 from simtool.account.costs import CostLine, rent_cost, spread_over
 from simtool.account.defaults import economics
-from simtool.account.metered import PowerSteps
 from simtool.account.own import Hardware, own_cost, own_notes
 from simtool.config.load_datacenter import LoadedDatacenter
 from simtool.config.scenario import Money, Own, Rent
-from simtool.facility import FacilitySeries
-from simtool.facility.series import FloatArray, spread
 from simtool.profiles.find import ProfileLibrary
 from simtool.provenance import Derived, Input
+from simtool.result.datacenter.accounts import (
+    SiteAccounts,
+    all_sites,
+    energy_by_state,
+    named,
+    site_accounts,
+)
 from simtool.result.datacenter.jobs import SiteJobs
-from simtool.result.datacenter.prepare import PreparedSite, all_signals, jobs_of, prepare_site, simulate_site
+from simtool.result.datacenter.prepare import PreparedSite, jobs_of, prepare_site, simulate_site
 from simtool.result.datacenter.quantities import (
+    campaign_quantities,
     carbon_quantities,
     fleet_quantities,
     money_quantities,
     power_quantities,
+    supply_costs,
 )
 from simtool.result.datacenter.result import DatacenterResult
-from simtool.result.datacenter.signals import Question, SiteSignals
-from simtool.signals import Signal
 from simtool.sim.fleet.outcome import FleetOutcome
-from simtool.units import JOULES_PER_KWH
 
 Progress = Callable[[str, float], None]
 
@@ -40,10 +42,8 @@ Progress = Callable[[str, float], None]
 class Accounts:
     """What follows from a run of the fleet."""
 
-    series: FacilitySeries
-    bill: Bill
+    sites: tuple[SiteAccounts, ...]
     costs: tuple[CostLine, ...]
-    electricity_carbon: tuple[CarbonLine, ...]
     embodied: tuple[CarbonLine, ...]
     quantities: dict[str, Derived]
     notes: tuple[str, ...]
@@ -88,10 +88,10 @@ def run_datacenter(
         site=site,
         jobs=jobs,
         outcome=outcome,
-        series=found.series,
-        bill=found.bill,
+        sites=found.sites,
+        series=all_sites(found.sites),
         costs=found.costs,
-        carbon=(*found.electricity_carbon, *found.embodied),
+        carbon=(*(line for one in found.sites for line in one.carbon), *found.embodied),
         quantities=found.quantities,
         intervals=intervals,
         notes=tuple(dict.fromkeys((*jobs.notes, *site.notes, *found.notes))),
@@ -113,84 +113,36 @@ def _simulated(
 
 def accounts(site: PreparedSite, outcome: FleetOutcome) -> Accounts:
     """Power at the meter, water, bill, carbon and costs of one run of the fleet."""
-    signals = all_signals(site, outcome.end_s)
-    times, it_w = site_power(outcome)
-    series = site.facility.over(times, it_w, signals.dry_bulb, signals.wet_bulb)
-    electricity = site.loaded.datacenter.electricity
-    found = bill(
-        PowerSteps(breakpoints_s=series.breakpoints_s, power_w=series.total_w),
-        signals.tariff,
-        signals.clock.start,
-        signals.clock.zone,
-        after_end=electricity.after_end,
-    )
-    costs, notes = _costs(site, outcome, found)
-    electricity_carbon = tuple(
-        _carbon(question, signal, series, outcome) for question, signal in signals.carbon.items()
-    )
+    sites = tuple(site_accounts(site, site.library, outcome, name) for name in site.loaded.datacenter.terms)
+    costs, notes = _costs(site, outcome, sites)
     embodied, more = _embodied(site, outcome)
     quantities = {
         number.name: number
         for numbers in (
             fleet_quantities(outcome),
-            power_quantities(site, outcome, series),
-            money_quantities(outcome, found, costs),
-            carbon_quantities(site, electricity_carbon, embodied),
+            power_quantities(site, outcome, sites),
+            money_quantities(outcome, sites, costs),
+            carbon_quantities(sites, embodied),
+            campaign_quantities(site, outcome, costs),
         )
         for number in numbers
     }
-    return Accounts(
-        series=series,
-        bill=found,
-        costs=costs,
-        electricity_carbon=electricity_carbon,
-        embodied=embodied,
-        quantities=quantities,
-        notes=(*notes, *more),
-    )
-
-
-def site_power(outcome: FleetOutcome) -> tuple[FloatArray, FloatArray]:
-    """IT power of all pools over the union of their breakpoints, from 0 to the end."""
-    ledgers = list(outcome.ledgers.values())
-    if len(ledgers) == 1:
-        return ledgers[0].breakpoints_s, ledgers[0].power_w()
-    times = np.unique(np.concatenate([ledger.breakpoints_s for ledger in ledgers]))
-    return times, np.sum(
-        [spread(ledger.breakpoints_s, ledger.power_w(), times) for ledger in ledgers], axis=0
-    )
+    return Accounts(sites=sites, costs=costs, embodied=embodied, quantities=quantities, notes=(*notes, *more))
 
 
 def _costs(
-    site: PreparedSite, outcome: FleetOutcome, electricity: Bill
+    site: PreparedSite, outcome: FleetOutcome, sites: tuple[SiteAccounts, ...]
 ) -> tuple[tuple[CostLine, ...], tuple[str, ...]]:
-    datacenter = site.loaded.datacenter
-    how = datacenter.economics
-    money = Money() if how is None else how.money
-    weights = _energy_by_state(outcome)
+    how = site.loaded.datacenter.economics
     lines: list[CostLine] = []
     notes: list[str] = []
     if isinstance(how, Rent):
         notes.append(
-            "rented by the hour: electricity is in the price, the bill of it is shown for comparison alone"
+            "rented by the hour: electricity is in the price, its bill is shown for comparison alone"
         )
     else:
-        for kind, amount in electricity.by_kind().items():
-            if amount:
-                lines.append(
-                    CostLine(
-                        name=f"electricity, {kind}",
-                        amount=Derived(
-                            name=f"cost_electricity_{kind}_usd",
-                            value=amount,
-                            unit="USD",
-                            formula=f"{kind} lines of the bill by {electricity.tariff}, all months",
-                        ),
-                        driver="energy",
-                        money=money,
-                        portions=spread_over(amount, weights, "device"),
-                    )
-                )
+        for one in sites:
+            lines += _electricity(one, outcome, Money() if how is None else how.money)
     several = len(site.pools) > 1
     for pool in site.pools:
         ledger = outcome.ledgers[pool.name]
@@ -206,44 +158,40 @@ def _costs(
     return tuple(lines), tuple(dict.fromkeys(notes))
 
 
+def _electricity(one: SiteAccounts, outcome: FleetOutcome, money: Money) -> list[CostLine]:
+    """The bill by kind of line, and what the site's own supply costs or earns."""
+    weights = energy_by_state(outcome.ledgers[pool.name] for pool in one.pools)
+    amounts: list[tuple[str, str, float, tuple[Derived | Input, ...]]] = [
+        (f"electricity, {kind}", f"{kind} lines of the bill by {one.bill.tariff}, all months", amount, ())
+        for kind, amount in one.bill.by_kind().items()
+        if amount
+    ]
+    amounts += supply_costs(one)
+    lines = []
+    for name, formula, amount, inputs in amounts:
+        word = name.replace(", ", "_").replace(" ", "_").replace("-", "_")
+        lines.append(
+            CostLine(
+                name=f"{name}, {one.name}" if one.name else name,
+                amount=Derived(
+                    name=named(f"cost_{word}_usd", one.name, "usd"),
+                    value=amount,
+                    unit="USD",
+                    formula=formula,
+                    inputs=inputs,
+                ),
+                driver="energy",
+                money=money,
+                portions=spread_over(amount, weights, "device"),
+            )
+        )
+    return lines
+
+
 def _of_pool(line: CostLine, pool: str) -> CostLine:
     name = line.amount.name.removesuffix("_usd")
     amount = replace(line.amount, name=f"{name}_{pool.replace('-', '_').replace('.', '_')}_usd")
     return replace(line, name=f"{line.name}, {pool}", amount=amount)
-
-
-def _energy_by_state(outcome: FleetOutcome) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for ledger in outcome.ledgers.values():
-        for state, amount in ledger.energy_j_by("state").items():
-            found[state] = found.get(state, 0.0) + amount
-    return found
-
-
-def _carbon(question: Question, signal: Signal, series: FacilitySeries, outcome: FleetOutcome) -> CarbonLine:
-    """Of the electricity at the meter: integral of power x intensity."""
-    amount = float(signal.integrate_product(series.breakpoints_s, series.total_w)) / JOULES_PER_KWH
-    first_s, last_s = float(series.breakpoints_s[0]), float(series.breakpoints_s[-1])
-    energy = Derived(
-        name="energy_facility_j",
-        value=series.integral("total_w"),
-        unit="J",
-        formula="power at the meter x time",
-    )
-    words = signal.basis.value if signal.basis is not None else question
-    return CarbonLine(
-        name=f"electricity, {question}",
-        amount=Derived(
-            name=f"carbon_electricity_{question.replace('-', '_')}_kgco2e",
-            value=amount,
-            unit="kgCO2e",
-            formula=f"integral of power at the meter x {words} carbon intensity",
-            inputs=(energy, Input(f"{words} carbon intensity", signal.sourced(first_s, last_s))),
-        ),
-        basis=signal.basis,
-        driver="energy",
-        portions=spread_over(amount, _energy_by_state(outcome), "device"),
-    )
 
 
 def _embodied(site: PreparedSite, outcome: FleetOutcome) -> tuple[tuple[CarbonLine, ...], tuple[str, ...]]:
@@ -262,6 +210,3 @@ def _embodied(site: PreparedSite, outcome: FleetOutcome) -> tuple[tuple[CarbonLi
             amount = replace(line.amount, name=name) if several else line.amount
             lines.append(replace(line, amount=amount))
     return tuple(lines), tuple(dict.fromkeys(notes))
-
-
-__all__ = ["Accounts", "DatacenterResult", "SiteSignals", "accounts", "run_datacenter", "site_power"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -43,6 +43,7 @@ class Fleet:
         node_events: Mapping[str, Iterable[NodeEvent]],
         signals: Mapping[str, Mapping[str, SignalView]],
         end_s: float,
+        job_events: Callable[[str], Iterator[NodeEvent]] | None = None,
     ) -> None:
         self.plan, self.clock, self.end_s = plan, Clock(initial_time=0.0), end_s
         self.pools = [PoolState(index, pool, self) for index, pool in enumerate(plan.pools)]
@@ -70,6 +71,7 @@ class Fleet:
         self._interrupted: dict[int, int] = {}
         self._interruptions: list[Interruption] = []
         self._moved_bytes = 0.0
+        self._job_events = job_events
         self._num_open = num
         self._num_ended = 0
         self._wakes = {math.inf}
@@ -332,6 +334,8 @@ class Fleet:
         self._waited_s[number] += now_s - self._since_s[number]
         if not again:
             self._start_s[number] = now_s
+            if self._job_events is not None:
+                self._expect(number, self._job_events(self._table.name[number]))
         self._pool[number], self._devices[number] = pool.index, num
         self._await(running)
         return True
@@ -434,6 +438,19 @@ class Fleet:
                 return
             yield self.clock.until(event.time_s, LAST)
             self._break(pool, event)
+
+    def _expect(self, number: int, events: Iterator[NodeEvent]) -> None:
+        """The next failure of a job's own software."""
+        event = next(events, None)
+        if event is not None and (time_s := self._start_s[number] + event.time_s) < math.inf:
+            self.clock.until(time_s, LAST).callbacks.append(lambda _: self._errs(number, event, events))
+
+    def _errs(self, number: int, event: NodeEvent, events: Iterator[NodeEvent]) -> None:
+        job = self._running.get(number)
+        if job is not None:
+            self._stops(self.pools[self._pool[number]], job, event)
+        if math.isnan(self._finish_s[number]):
+            self._expect(number, events)
 
     def _break(self, pool: PoolState, event: NodeEvent) -> None:
         size = pool.plan.devices_per_node
@@ -542,14 +559,14 @@ class Fleet:
             return
         if job.suspicion is None or job.suspicion.event is not event:
             return
-        where = job.spans
+        where, here = job.spans, self.pools[self._pool[number]]
         job.find_corruption(self.clock.now)
-        pool.mark(job)
+        here.mark(job)
         self.clock.until(self.clock.now).callbacks.append(partial(self._notices, job, job.version))
-        self._note(pool, event.cause, (self._table.name[number],))
+        self._note(here, event.cause, (self._table.name[number],))
         size = pool.plan.devices_per_node
         first, last = (edge * size for edge in event.nodes[0])
-        if event.repair_s > 0.0 and any(start < last and first < stop for start, stop in where):
+        if here is pool and event.repair_s > 0.0 and any(start < last and first < stop for start, stop in where):
             self._goes_down(pool, event)
 
     def _found_corrupt_in_queue(self, event: NodeEvent, number: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +25,7 @@ def simulate_fleet(
     *,
     kinds: ArrayLike = 0,
     node_events: Mapping[str, Iterable[NodeEvent]] | None = None,
+    job_events: Callable[[str], Iterator[NodeEvent]] | None = None,
     signals: Mapping[str, Mapping[str, SignalView]] | None = None,
     end_s: float = math.inf,
     progress: Callable[[float], None] | None = None,
@@ -36,6 +37,7 @@ def simulate_fleet(
         plan: the fleet and its rules.
         kinds: index of each job's kind, shape (jobs,); one number for all.
         node_events: what happens to the nodes of each pool, in order of time.
+        job_events: software failures of a job by its name, by time since it first started.
         signals: what the scheduler may look at, by pool and name.
         end_s: end of the simulation [s]; infinite: when the last job has ended.
         progress: told the share of jobs that have ended, from time to time.
@@ -54,7 +56,7 @@ def simulate_fleet(
         found = f"found {codes.min()} to {codes.max()}"
         raise InputError(Problem("fleet", "kinds", found, f"0 to {len(plan.kinds) - 1}"))
     _refuse_too_large(jobs, plan, codes)
-    fleet = Fleet(jobs, codes.tolist(), plan, node_events or {}, signals or {}, end_s)
+    fleet = Fleet(jobs, codes.tolist(), plan, node_events or {}, signals or {}, end_s, job_events)
     fleet.run(progress)
     return fleet.outcome()
 

@@ -1,0 +1,183 @@
+"""What holds at one site of a datacenter file: building, weather, electricity, carbon, water."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import model_validator
+
+from simtool.config.fields import Kgco2ePerKwh, Pue, Quantity, Strict, Usd, UsdPerKwh
+from simtool.config.refusals import Complaint, refusal
+from simtool.config.scenario import Series
+from simtool.provenance import Sourced
+
+PositiveWatts = Annotated[Sourced, Quantity("W", above=0)]
+Joules = Annotated[Sourced, Quantity("J", above=0)]
+UsdPerKgco2e = Annotated[Sourced, Quantity("USD/kgCO2e")]
+LitrePerKwh = Annotated[Sourced, Quantity("l/kWh")]
+
+
+class Weather(Strict):
+    """Outdoor air."""
+
+    place: str
+    """A shipped typical year, e.g. ``leesburg``, or the path of a CSV with ``time_utc``, ``dry_bulb_c``, ``wet_bulb_c``
+    or a relative humidity, and what else is known."""
+    repeat: Literal["yearly", "no"] = "yearly"
+    """Whether its calendar years are used again where the simulation leaves them."""
+
+
+class Battery(Strict):
+    """A lithium-ion battery behind the meter."""
+
+    energy: Joules
+    power: PositiveWatts | None = None
+    """Most that it takes or gives; what such cells can if not given."""
+    policy: Literal["peak-shaving", "price", "carbon", "own-use", "reserve"]
+    """Hold the power from the grid at `threshold`; charge while the price or the grid's average carbon intensity
+    is low and discharge while it is high; keep own generation; or stay full for when the grid gives too little."""
+    threshold: PositiveWatts | None = None
+    low: UsdPerKwh | Kgco2ePerKwh | None = None
+    """Charge at or below it."""
+    high: UsdPerKwh | Kgco2ePerKwh | None = None
+    """Discharge at or above it."""
+    price: Usd | None = None
+    """Of the whole battery, spread over its cycles."""
+
+    @model_validator(mode="after")
+    def _has_what_its_policy_needs(self) -> Battery:
+        complaints = []
+        needs = {"peak-shaving": ("threshold",), "price": ("low", "high"), "carbon": ("low", "high")}
+        wanted = needs.get(self.policy, ())
+        for member in ("threshold", "low", "high"):
+            given = getattr(self, member) is not None
+            if given == (member in wanted):
+                continue
+            found = f"found it with the policy {self.policy}" if given else "found no such key"
+            mend = "leave it out" if given else f"the policy {self.policy} needs it"
+            complaints.append(
+                Complaint(found=found, mend=mend, member=member, code="value" if given else "missing")
+            )
+        unit = {"price": "USD/kWh", "carbon": "kgCO2e/kWh"}.get(self.policy, "")
+        for member in ("low", "high"):
+            number = getattr(self, member)
+            if unit and number is not None and number.unit != unit:
+                found = f"found a quantity in {number.unit}"
+                complaints.append(Complaint(found=found, mend=f"write it in {unit}", member=member))
+        if complaints:
+            raise refusal(*complaints)
+        return self
+
+
+class Solar(Strict):
+    """Panels of the site's own."""
+
+    rated: PositiveWatts
+    """At standard test conditions."""
+    series: Series | None = None
+    """Output per watt of rating, column ``power_w_per_w``; from the weather if not given."""
+    tilt: Annotated[Sourced, Quantity("", maximum=90.0)] | None = None
+    """In degrees; 25 if not given."""
+
+
+class Wind(Strict):
+    """Turbines of the site's own."""
+
+    rated: PositiveWatts
+    series: Series | None = None
+    """As of `Solar`."""
+
+
+class Backup(Strict):
+    """Generators that run for what the grid does not give."""
+
+    rated: PositiveWatts
+    fuel: Literal["diesel", "natural-gas"] = "diesel"
+    price: UsdPerKwh | None = None
+    """Of what it generates, fuel and wear."""
+
+
+class Supply(Strict):
+    """What stands between the grid and the site's meter."""
+
+    import_limit: PositiveWatts | Series | None = None
+    """Of the grid connection; a series in W is 0 in an outage."""
+    export_limit: Annotated[Sourced, Quantity("W")] | None = None
+    """Most power fed into the grid; none if not given."""
+    export_price: UsdPerKwh | None = None
+    """Paid for what is fed in; nothing if not given."""
+    battery: Battery | None = None
+    solar: Solar | None = None
+    wind: Wind | None = None
+    backup: Backup | None = None
+    shortage: Literal["refuse", "unserved"] = "refuse"
+    """Whether a load that cannot be supplied is refused or recorded."""
+
+
+class FacilityUse(Strict):
+    """The building: a profile under its weather, or one constant."""
+
+    profile: str | None = None
+    pue: Pue | None = None
+    it_capacity: PositiveWatts | None = None
+    """IT power that it is built for; what all devices draw at their limits if not given."""
+    weather: Weather | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> FacilityUse:
+        if (self.profile is None) == (self.pue is None):
+            mend = "give 'profile: ...' with 'weather: ...', or 'pue: ...'"
+            raise refusal(Complaint(found="found both a profile and a PUE, or neither", mend=mend))
+        if (self.profile is None) != (self.weather is None):
+            mend = "a profile needs 'weather', a constant PUE has none"
+            raise refusal(Complaint(found="found the one without the other", mend=mend, member="weather"))
+        return self
+
+
+class Electricity(Strict):
+    """How electricity is charged: by a tariff, or at one price or series."""
+
+    tariff: str | None = None
+    """Name of a tariff profile, or the path of one."""
+    price: UsdPerKwh | Series | None = None
+    contract_power: PositiveWatts | None = None
+    """For contract minima; the tariff's own if not given."""
+    after_end: Literal["left out", "charged"] = "left out"
+    """Whether what a ratchet still asks for after the end is in the bill."""
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> Electricity:
+        if (self.tariff is None) == (self.price is None):
+            mend = "give 'tariff: ...' or 'price: 0.08 USD/kWh'"
+            raise refusal(Complaint(found="found both a tariff and a price, or neither", mend=mend))
+        return self
+
+
+class GridCarbon(Strict):
+    """Three accounts that are never mixed."""
+
+    average: Kgco2ePerKwh | Series | None = None
+    marginal: Kgco2ePerKwh | Series | None = None
+    market: Kgco2ePerKwh | Series | None = None
+    """Of what the site buys under contract."""
+    shadow_price: UsdPerKgco2e | None = None
+    """A price of carbon, shown apart from the bill."""
+
+
+class Water(Strict):
+    """Water at the power plants."""
+
+    grid: LitrePerKwh | None = None
+    """Consumed by generation, for every kWh."""
+
+
+class SiteTerms(Strict):
+    """What holds at one site, whatever runs there."""
+
+    time_zone: str = "UTC"
+    """Of the tariff's clock, e.g. ``America/New_York``."""
+    facility: FacilityUse
+    electricity: Electricity
+    carbon: GridCarbon = GridCarbon()
+    water: Water = Water()
+    supply: Supply | None = None
