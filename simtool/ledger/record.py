@@ -170,6 +170,37 @@ class Ledger:
             "num_devices": table.num_devices,
         }
 
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """What `table` counts through, in order of first appearance."""
+        return tuple(self._patterns)
+
+    @property
+    def table(self) -> Table:
+        """The compact record by begin, in numbers: index of `patterns`; 0 for no job, else 1 + index of `jobs`."""
+        return self._finished()
+
+    def by_job_and_state(self, quantity: Literal["device_s", "energy_j"]) -> FloatArray:
+        """Sums of one quantity for every job and state, without a name for each: for a million jobs.
+
+        Returns:
+            Shape (1 + jobs, states): row 0 is of devices that no job holds, the others are of `jobs`; columns are in
+            the order of `LEDGER_STATES`.
+        """
+        table = self._finished()
+        rates = table.rates
+        keep = rates.quantity == QUANTITIES.index(quantity)
+        pattern = np.repeat(np.arange(len(rates.num)), rates.num)[keep]
+        width = len(LEDGER_STATES)
+        of_pattern = sum_by_key(
+            pattern * width + rates.state[keep], rates.rate[keep], len(rates.num) * width
+        ).reshape(-1, width)
+        sums = np.zeros((len(self._jobs), width))
+        for state in np.flatnonzero(of_pattern.any(axis=0)):
+            amounts = table.pair_device_s * of_pattern[table.pair_pattern, state]
+            sums[:, state] = sum_by_key(table.pair_job, amounts, len(self._jobs))
+        return sums
+
     def columns(self) -> dict[str, NDArray[Any]]:
         """The full record by begin: t0_s, t1_s, quantity, component, job, state, rate, amount.
 

@@ -17,6 +17,8 @@ from simtool.config.scenario import Scenario
 from simtool.result.result import Result
 
 MANIFEST_SCHEMA = "simtool/run/1"
+SCENARIO = "scenario"
+"""Kind of a run folder, in its manifest."""
 LIBRARIES = ("numpy", "scipy", "simpy", "pydantic", "pint", "pyarrow")
 """Distributions whose version can move the last digits of a result or the bytes of its files."""
 FILES = {
@@ -55,6 +57,7 @@ def manifest(result: Result, *, command: str, seeds: int = 1) -> dict[str, Any]:
     scenario = result.scenario
     return {
         "schema": MANIFEST_SCHEMA,
+        "kind": SCENARIO,
         "hash": run_hash(scenario, result.profile_digests, seeds),
         "simtool": __version__,
         "versions": versions(),

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from simtool.errors import InputError, Problem
-from simtool.result.manifest import FILES, MANIFEST_SCHEMA
+from simtool.result.datacenter import files as of_datacenter
+from simtool.result.manifest import FILES, MANIFEST_SCHEMA, SCENARIO
 
 SUMMARY = "summary.json"
 MANIFEST = "manifest.json"
@@ -24,6 +25,8 @@ SHA256 = "sha256"
 """Key of the manifest: digest of every file of the folder, by name."""
 MAX_JSON_BYTES = 2**24
 """A manifest or summary takes a few kilobytes."""
+FILES_OF = {SCENARIO: FILES, of_datacenter.DATACENTER: of_datacenter.FILES}
+"""What lies in a run folder, by its kind."""
 _FIGURE_SUFFIXES = ("svg", "png", "csv")
 _MEND = "run the scenario again"
 
@@ -57,7 +60,7 @@ def check(folder: Path) -> dict[str, Any]:
     written = manifest[SHA256]
     problems = [
         _problem(folder / name, found)
-        for name in FILES
+        for name in _files(manifest)
         if name != MANIFEST and (found := _flaw(folder / name, written.get(name)))
     ]
     if problems:
@@ -79,7 +82,27 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(_problem(path, found, f"allowed: {MANIFEST_SCHEMA}"))
     if not isinstance(digests, dict) or digests.get(MANIFEST) != _digest_of(manifest):
         raise InputError(_problem(path, "is not as simtool wrote it: cut or changed"))
+    if (kind := kind_of(manifest)) not in FILES_OF:
+        found, allowed = f"found a run of kind {kind!r}"[:80], f"allowed: {', '.join(FILES_OF)}"
+        raise InputError(_problem(path, found, allowed))
     return manifest
+
+
+def kind_of(manifest: Mapping[str, Any]) -> str:
+    """What was run: a ``scenario`` or a ``datacenter``."""
+    return str(manifest.get("kind", SCENARIO))
+
+
+def _files(manifest: Mapping[str, Any]) -> Collection[str]:
+    return FILES_OF[kind_of(manifest)]
+
+
+def _files_there(folder: Path) -> Collection[str]:
+    """What simtool writes into a folder of this kind; of any kind where its manifest cannot be read."""
+    try:
+        return _files(read_manifest(folder))
+    except InputError:
+        return set().union(*FILES_OF.values())
 
 
 def read_summary(folder: Path) -> dict[str, dict[str, Any]]:
@@ -94,7 +117,7 @@ def read_summary(folder: Path) -> dict[str, dict[str, Any]]:
 
 def sealed(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The manifest of a folder, with the digests of the files that lie there and of itself."""
-    digests = {name: _digest(folder / name) for name in FILES if name != MANIFEST}
+    digests = {name: _digest(folder / name) for name in _files(manifest) if name != MANIFEST}
     whole = {**manifest, SHA256: digests}
     return {**whole, SHA256: {**digests, MANIFEST: _digest_of(whole)}}
 
@@ -128,10 +151,11 @@ def remove(folder: Path, figures: Collection[str] = ()) -> None:
 def _foreign(folder: Path, figures: Collection[str]) -> Iterator[Path]:
     names = {f"{figure}.{suffix}" for figure in figures for suffix in _FIGURE_SUFFIXES}
     names |= {f".{name}.partial" for name in names}  # of a plot that was killed
+    own = _files_there(folder)
     for path in sorted(folder.iterdir()):
         if path.name == FIGURES and path.is_dir() and not path.is_symlink():
             yield from (drawn for drawn in sorted(path.iterdir()) if not _is_ours(drawn, names))
-        elif not _is_ours(path, FILES):
+        elif not _is_ours(path, own):
             yield path
 
 
