@@ -200,8 +200,18 @@ def shipped_folder(what: Shipped) -> Path:
     raise SimtoolError(f"{_PACKAGE}: this installation of simtool lacks its {what}; install it again")
 
 
+DATACENTERS = "datacenters"
+"""Folder below that of the scenarios: files of whole sites."""
+
+
+def shipped_scenarios() -> list[Path]:
+    """The files of all shipped scenarios and datacenters, by name."""
+    folder = shipped_folder("scenarios")
+    return [*sorted(folder.glob("*.yaml")), *sorted((folder / DATACENTERS).glob("*.yaml"))]
+
+
 def find_scenario(name_or_path: str) -> Path:
-    """The file of a scenario, given the name of a shipped one or a path.
+    """The file of a scenario or datacenter, given the name of a shipped one or a path.
 
     A word without folder and suffix is a name first. A path is returned as it is, even to something
     that turns out not to be a scenario: reading it says what is wrong.
@@ -216,7 +226,7 @@ def find_scenario(name_or_path: str) -> Path:
             return path
         beside = [str(near) for near in path.parent.glob("*.yaml")]
         raise _unknown_scenario(f"found no file {name_or_path!r}", did_you_mean(name_or_path, beside))
-    shipped = {file.stem: file for file in sorted(shipped_folder("scenarios").glob("*.yaml"))}
+    shipped = {file.stem: file for file in shipped_scenarios()}
     if name_or_path in shipped:
         return shipped[name_or_path]
     if path.exists():
