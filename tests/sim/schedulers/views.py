@@ -1,0 +1,69 @@
+"""Random queues and clusters as plain values."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import strategies as st
+
+from simtool.sim.schedulers import Devices, QueuedJob, RunningJob, Waiting
+from tests.sim.fleet.scenes import DEAR, SIGNALS
+
+NOW_S = 100.0
+
+
+@st.composite
+def moments(draw: st.DrawFn) -> tuple[Waiting, Devices]:
+    """A queue at one pool of a fleet of one or two, and that pool, at `NOW_S`."""
+    total = draw(st.integers(1, 12))
+    several = draw(st.booleans())
+    spare_w = draw(st.sampled_from([math.inf, 3000.0, 500.0, -200.0]))
+    numbers = iter(range(100))
+    running, free = [], total
+    for _ in range(draw(st.integers(0, 4))):
+        num = draw(st.integers(0, free))
+        if num:
+            free -= num
+            start_s = draw(st.integers(0, 100)) * 1.0
+            limit_s = draw(st.sampled_from([5.0, 50.0, 150.0, math.inf]))
+            running.append(
+                RunningJob(
+                    start_s + limit_s,
+                    start_s,
+                    next(numbers),
+                    num,
+                    draw(st.integers(0, 2)),
+                    draw(st.booleans()),
+                    num * 300.0,
+                    draw(st.sampled_from([False, False, True])),
+                )
+            )
+    jobs = []
+    for _ in range(draw(st.integers(0, 8))):
+        num = draw(st.integers(1, total))
+        limit_s = draw(st.sampled_from([3.0, 20.0, 60.0, math.inf]))
+        deadline_s = draw(st.sampled_from([NOW_S + 10.0, NOW_S + 70.0, NOW_S + 500.0, math.inf]))
+        jobs.append(
+            QueuedJob(
+                next(numbers),
+                num,
+                draw(st.integers(0, 100)) * 1.0,
+                limit_s,
+                draw(st.integers(0, 2)),
+                draw(st.booleans()),
+                deadline_s,
+                draw(st.integers(1, num - 1)) if num > 1 and draw(st.booleans()) else 0,
+                num * draw(st.sampled_from([300.0, 500.0])),
+                num * 200.0,
+                (1.0, draw(st.sampled_from([0.0, 0.5, 2.0]))) if several else (),
+            )
+        )
+    cluster = Devices(
+        num_devices=total,
+        num_free_devices=free,
+        running=tuple(sorted(running)),
+        spare_power_w=spare_w,
+        free_by_pool=(free, draw(st.integers(0, 6))) if several else (free,),
+        signals_by_pool=(SIGNALS, DEAR) if several else (SIGNALS,),
+    )
+    return Waiting(tuple(jobs)), cluster
