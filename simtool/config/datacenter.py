@@ -49,6 +49,15 @@ class Pool(Strict):
     framework: str = "megatron-core"
     """Software profile of the jobs whose step is not told by a scenario."""
 
+    @model_validator(mode="after")
+    def _has_fewer_spares_than_nodes(self) -> Pool:
+        if self.spare_nodes > self.num_nodes:
+            found = f"found {self.spare_nodes:,} spares for {self.num_nodes:,} nodes"
+            allowed = f"allowed: up to {self.num_nodes:,}"
+            mend = "count those that jobs may use as num_nodes"
+            raise refusal(Complaint(found=found, allowed=allowed, mend=mend, member="spare_nodes"))
+        return self
+
 
 class Queueing(Strict):
     """How jobs wait and where they are put."""

@@ -32,6 +32,8 @@ class CampaignJob(Strict):
     """Nodes that it takes; those of its scenario if not given."""
     tokens: Tokens | None = None
     """In place of the scenario's."""
+    min_nodes: Count | None = None
+    """Elastic: it may start on as few, if the scheduler heeds that, at a speed that goes with their number."""
     layout: Literal["auto"] | Layout | None = None
     """In place of the scenario's; needed where the number of accelerators is another."""
     method: bool = True

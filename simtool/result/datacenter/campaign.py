@@ -24,6 +24,7 @@ from simtool.result.stretches import stretches
 from simtool.sim.fleet.plan import JobKind, OperatingPoint, PoolUse
 from simtool.sim.plan import CheckpointPlan
 from simtool.step.step import estimate_step
+from simtool.units import display
 
 ANY = "any"
 """In place of a pool's name: the job runs where there is room, at the speed of that pool."""
@@ -102,16 +103,41 @@ def _priced(
         deadline_s=math.inf if job.deadline is None else moment(job.deadline, datacenter.start),
         priority=job.priority,
         preemptible=job.preemptible,
+        min_devices=_least(loaded, field, job, num_devices, prepared),
     )
     if row.submit_s < 0.0:
         place = loaded.locate(f"{field}.submit")
         raise InputError(
             Problem(place, f"{field}.submit", "found a moment before the start", "", "move it, or the start")
         )
+    if row.submit_s + work_s > row.deadline_s:
+        raise InfeasibleError(
+            f"deadline of {job.name}",
+            f"the run takes {display(work_s, 's')} without any wait or failure, and there are "
+            f"{display(row.deadline_s - row.submit_s, 's')} from its submission to its deadline",
+            ("more nodes, fewer tokens", "a later deadline"),
+        )
     state_bytes = float(CHECKPOINT_BYTES_PER_PARAMETER) * prepared.job.model.num_parameters
     kind = JobKind(name=job.name, uses=tuple(uses), holds_nodes=True, state_bytes=state_bytes)
     method = "" if prepared.effect is None else prepared.effect.method
     return CampaignRun(row=row, kind=kind, prepared=prepared, method_name=method)
+
+
+def _least(
+    loaded: LoadedDatacenter, field: str, job: CampaignJob, num_devices: int, prepared: Prepared
+) -> int | None:
+    """Accelerators of an elastic run at least."""
+    if job.min_nodes is None:
+        return None
+    least = job.min_nodes * prepared.machine.accelerators_per_node
+    if least > num_devices:
+        found, allowed = (
+            f"found {job.min_nodes:,} nodes",
+            f"allowed: up to the {num_devices:,} accelerators it takes",
+        )
+        where = loaded.locate(f"{field}.min_nodes")
+        raise InputError(Problem(where, f"{field}.min_nodes", found, allowed, "lower it"))
+    return least
 
 
 def _prepared(

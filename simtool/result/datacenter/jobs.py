@@ -65,7 +65,7 @@ def site_jobs(
     notes: list[str] = []
     jobs = loaded.datacenter.jobs
     if jobs.trace is not None:
-        table = _traced(loaded, notes)
+        table = _traced(loaded, pools, notes)
         parts.append(
             (_asking(table, jobs.work), _kind(loaded, pools, "trace", jobs.trace.pool, "jobs.trace"))
         )
@@ -99,7 +99,7 @@ def _asking(table: JobTable, work: JobWork | None) -> JobTable:
     return table
 
 
-def _traced(loaded: LoadedDatacenter, notes: list[str]) -> JobTable:
+def _traced(loaded: LoadedDatacenter, pools: tuple[PricedPool, ...], notes: list[str]) -> JobTable:
     datacenter, trace = loaded.datacenter, loaded.datacenter.jobs.trace
     if trace is None:
         raise ValueError("no trace")
@@ -119,6 +119,8 @@ def _traced(loaded: LoadedDatacenter, notes: list[str]) -> JobTable:
             raise InputError(
                 Problem(place, "jobs.trace", "found no job between first and last", "", "widen them")
             )
+    rooms = [pool.fleet.num_devices for pool in pools if trace.pool in (None, "any", pool.name)]
+    table.require_fits(max(rooms), place=str(path))
     begin_s = float(table.submit_s[0])
     table = replace(
         table, submit_s=table.submit_s - begin_s, deadline_s=table.deadline_s - begin_s, start=None

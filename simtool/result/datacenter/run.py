@@ -33,6 +33,7 @@ from simtool.result.datacenter.quantities import (
     supply_costs,
 )
 from simtool.result.datacenter.result import DatacenterResult
+from simtool.result.datacenter.swing import swing_quantities
 from simtool.sim.fleet.outcome import FleetOutcome
 
 Progress = Callable[[str, float], None]
@@ -124,6 +125,7 @@ def accounts(site: PreparedSite, outcome: FleetOutcome) -> Accounts:
             money_quantities(outcome, sites, costs),
             carbon_quantities(sites, embodied),
             campaign_quantities(site, outcome, costs),
+            swing_quantities(site, outcome),
         )
         for number in numbers
     }
