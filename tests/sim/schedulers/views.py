@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hypothesis import strategies as st
 
-from simtool.sim.schedulers import Devices, QueuedJob, RunningJob, Waiting
+from simtool.sim.schedulers import SCHEDULERS, Devices, QueuedJob, RunningJob, Scheduler, Waiting
 from tests.sim.fleet.scenes import DEAR, SIGNALS
 
 NOW_S = 100.0
@@ -67,3 +69,13 @@ def moments(draw: st.DrawFn) -> tuple[Waiting, Devices]:
         signals_by_pool=(SIGNALS, DEAR) if several else (SIGNALS,),
     )
     return Waiting(tuple(jobs)), cluster
+
+
+@contextmanager
+def registered(name: str, scheduler: Scheduler) -> Iterator[None]:
+    """A scheduler for a while."""
+    SCHEDULERS._items[name] = scheduler
+    try:
+        yield
+    finally:
+        del SCHEDULERS._items[name]
