@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from simtool.config.datacenter_hire import Hire
 from simtool.config.datacenter_jobs import Jobs, Name
 from simtool.config.datacenter_site import Electricity, FacilityUse, GridCarbon, SiteTerms, Supply, Water
 from simtool.config.fields import (
@@ -179,7 +180,7 @@ class Datacenter(Strict):
     carbon: GridCarbon = GridCarbon()
     water: Water = Water()
     supply: Supply | None = None
-    economics: Annotated[Rent | Own, Field(discriminator="mode")] | None = None
+    economics: Annotated[Rent | Own | Hire, Field(discriminator="mode")] | None = None
     """Of the hardware; without it, electricity alone is billed."""
     seed: CountOrZero = 1
 

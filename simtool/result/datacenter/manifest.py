@@ -7,15 +7,17 @@ import sys
 from typing import Any
 
 from simtool import __version__
-from simtool.account.bill_text import bill_text
 from simtool.config.datacenter_site import Supply
 from simtool.result.datacenter.accounts import SiteAccounts
 from simtool.result.datacenter.digests import all_digests, site_hash
 from simtool.result.datacenter.files import DATACENTER, FILES, MAX_POINTS, MAX_SLICES
 from simtool.result.datacenter.history import pool_names
+from simtool.result.datacenter.overview import bill_lines, by_cause, by_size, by_state
 from simtool.result.datacenter.prepare import PreparedSite
 from simtool.result.datacenter.result import DatacenterResult
+from simtool.result.datacenter.tables import interruption_columns
 from simtool.result.manifest import MANIFEST_SCHEMA, NOT_BUILT, OPTIONAL, versions
+from simtool.result.summary import rounded
 
 
 def digests_of(site: PreparedSite) -> dict[str, str]:
@@ -49,8 +51,18 @@ def manifest(result: DatacenterResult, *, command: str, seeds: int = 1) -> dict[
         "seeds": seeds,
         "profiles": dict(sorted(digests.items())),
         "setup": set_up(result),
-        "bill": [
-            {"site": view.name, "text": bill_text(view.bill)} for view in result.sites if view.bill.lines
+        "by_state": by_state(result),
+        "by_size": by_size(result),
+        "by_cause": by_cause(interruption_columns(result)),
+        "bill": bill_lines(result),
+        "bill_after": [
+            {
+                "site": one.name,
+                "amount_usd": rounded(one.bill.after_usd),
+                "charged": one.bill.after_is_charged,
+            }
+            for one in result.sites
+            if one.bill.after
         ],
         "notes": list(result.notes),
         "ledger": {

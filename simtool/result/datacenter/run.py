@@ -11,6 +11,7 @@ from simtool.account.carbon import CarbonLine, carbon_embodied, embodied_notes
 from simtool.account.costs import CostLine, rent_cost, spread_over
 from simtool.account.defaults import economics
 from simtool.account.own import Hardware, own_cost, own_notes
+from simtool.config.datacenter_hire import Hire
 from simtool.config.load_datacenter import LoadedDatacenter
 from simtool.config.scenario import Money, Own, Rent
 from simtool.profiles.find import ProfileLibrary
@@ -22,6 +23,7 @@ from simtool.result.datacenter.accounts import (
     named,
     site_accounts,
 )
+from simtool.result.datacenter.hire import hire_cost
 from simtool.result.datacenter.jobs import SiteJobs
 from simtool.result.datacenter.prepare import PreparedSite, jobs_of, prepare_site, simulate_site
 from simtool.result.datacenter.quantities import (
@@ -138,13 +140,15 @@ def _costs(
     how = site.loaded.datacenter.economics
     lines: list[CostLine] = []
     notes: list[str] = []
-    if isinstance(how, Rent):
+    if isinstance(how, Rent | Hire):
         notes.append(
             "rented by the hour: electricity is in the price, its bill is shown for comparison alone"
         )
     else:
         for one in sites:
             lines += _electricity(one, outcome, Money() if how is None else how.money)
+    if isinstance(how, Hire):
+        lines += hire_cost(site.loaded, how, outcome)
     several = len(site.pools) > 1
     for pool in site.pools:
         ledger = outcome.ledgers[pool.name]

@@ -526,8 +526,11 @@ class Fleet:
     def _maintains(self, pool: PoolState, event: NodeEvent, spans: list[Span]) -> None:
         """Nodes are wanted: jobs on them save their state and queue again, and what is freed goes down."""
         until_s = self.clock.now + event.repair_s
-        pool.draining += [(start, stop, until_s) for start, stop in spans]
         jobs = {job.queued.job: job for start, stop in spans for job, _ in pool.holders(start, stop)}
+        if event.detection_s > 0.0 and any(not job.can_save_in(event.detection_s) for job in jobs.values()):
+            self._fails(pool, Found(event.nodes, event.cause, event.repair_s), spans)
+            return
+        pool.draining += [(start, stop, until_s) for start, stop in spans]
         self._take_down(pool, spans, [], until_s)
         for _, job in sorted(jobs.items()):
             if job.stage is Stage.RUNNING and job.course.at(self.clock.now).done_s < job.total_s:
@@ -566,7 +569,11 @@ class Fleet:
         self._note(here, event.cause, (self._table.name[number],))
         size = pool.plan.devices_per_node
         first, last = (edge * size for edge in event.nodes[0])
-        if here is pool and event.repair_s > 0.0 and any(start < last and first < stop for start, stop in where):
+        if (
+            here is pool
+            and event.repair_s > 0.0
+            and any(start < last and first < stop for start, stop in where)
+        ):
             self._goes_down(pool, event)
 
     def _found_corrupt_in_queue(self, event: NodeEvent, number: int) -> None:

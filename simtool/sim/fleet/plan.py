@@ -108,7 +108,8 @@ class NodeEvent(Protocol):
     """Something that happens to nodes of a pool; see `simtool.sim.hazards`.
 
     A fleet takes ``maintenance`` as: jobs on the nodes save their state when it begins, and queue again; the
-    nodes are down from then on, until its end. A ``software`` failure and a ``corruption`` are of the job that
+    nodes are down from then on, until its end. Where it states a `detection_s`, that is how long it waits: if a job
+    cannot save its state in it, the nodes fail at once. A ``software`` failure and a ``corruption`` are of the job that
     holds the first device of the first node.
     """
 

@@ -174,6 +174,11 @@ class Running:
         self.num_interruptions += 1
         self.version += 1
 
+    def can_save_in(self, time_s: float) -> bool:
+        """Whether a save takes no longer; a job that never saves has nothing to wait for."""
+        saving = self.use.checkpoint
+        return saving is None or saving.interval_s is None or saving.durable_s <= time_s
+
     def save(self, now_s: float) -> float:
         """Stop to save the state, then leave; when that is done [s]. At once where nothing can be saved."""
         position, saving = self.course.at(now_s), self.use.checkpoint

@@ -152,7 +152,11 @@ def test_a_campaign_of_one_run_is_what_its_scenario_says(tmp_path: Path) -> None
 schema: simtool/datacenter/1
 name: alone
 start: 2022-01-01T00:00Z
-pools: [{{name: main, accelerator: {cluster.accelerator}, num_nodes: {cluster.num_nodes}, spare_nodes: {cluster.spare_nodes}}}]
+pools:
+  - name: main
+    accelerator: {cluster.accelerator}
+    num_nodes: {cluster.num_nodes}
+    spare_nodes: {cluster.spare_nodes}
 jobs: {{campaign: [{{name: only, scenario: quickstart, method: false}}]}}
 facility: {{pue: 1.2}}
 electricity: {{price: 0.1 USD/kWh}}

@@ -110,3 +110,10 @@ def test_lost_devices_of_shared_nodes_stop_every_job_on_them() -> None:
     )
     assert outcome.num_interruptions.tolist() == [1, 1, 0]
     assert outcome.interruptions[0].jobs == ("job-0", "job-1")
+
+
+def test_a_reclaim_with_too_little_notice_is_a_failure() -> None:
+    told = run(Broken(30.0, NODES, effect="maintenance", detection_s=3.0, repair_s=40.0), spare_nodes=1)
+    late = run(Broken(30.0, NODES, effect="maintenance", detection_s=2.9, repair_s=40.0), spare_nodes=1)
+    assert "lost_work" not in job_seconds(told.ledgers["pool"])
+    assert job_seconds(late.ledgers["pool"])["lost_work"] == 2 * 7.0
