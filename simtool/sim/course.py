@@ -107,8 +107,6 @@ class Cut(NamedTuple):
     """Steps whose work is saved."""
     num_checkpoints: int
     """Checkpoints of this attempt that became durable."""
-    activity: Pattern
-    """What was going on at the cut."""
 
 
 class Course:
@@ -327,14 +325,14 @@ class Attempt:
             if whole < span.num_periods:
                 stretches += self._unfinished(span, whole, time_s, durable_step)
         return Cut(
-            stretches=tuple(stretch for stretch in stretches if stretch.t1_s > stretch.t0_s),
-            series=tuple(_real(intervals) for intervals in series if len(intervals.t0_s)),
+            stretches=tuple([stretch for stretch in stretches if stretch.t1_s > stretch.t0_s]),
+            series=tuple([_real(intervals) for intervals in series if len(intervals.t0_s)]),
             durable_step=durable_step,
             num_checkpoints=num_checkpoints,
-            activity=self._activity(time_s),
         )
 
-    def _activity(self, time_s: float) -> Pattern:
+    def activity(self, time_s: float) -> Pattern:
+        """What goes on at `time_s`; at the border of two, the first."""
         if time_s <= self.work_from_s and self.work_from_s > self.start_s:
             return self.course.restart_pattern
         span = self.spans[max(bisect_right(self.spans, time_s, key=lambda span: span.t0_s) - 1, 0)]

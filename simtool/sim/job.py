@@ -10,7 +10,7 @@ from enum import Enum
 import simpy
 
 from simtool.errors import SimtoolError
-from simtool.ledger import Ledger, Pattern, lost
+from simtool.ledger import Ledger, lost
 from simtool.sim.books import Books, Past, undone
 from simtool.sim.clock import LAST, Clock
 from simtool.sim.cluster import Cluster
@@ -208,9 +208,10 @@ class Job:
     def fail(self, event: HazardEvent) -> None:
         """Something goes wrong, now: it stops when that is noticed, unless it has stopped already."""
         if self._stage is _Stage.RUNNING and self._attempt is not None:
-            activity = self._close(self._pace.own_s(self._clock.now), event.cause)
+            attempt, own_s = self._attempt, self._pace.own_s(self._clock.now)
+            self._close(own_s, event.cause)
             self._stops(event, event.detection_s)
-            self._stopping = self._failures.detection_pattern or lost(activity)
+            self._stopping = self._failures.detection_pattern or lost(attempt.activity(own_s))
             self._disturb()
         elif self._stage is _Stage.SAVING:
             self._saves_in_vain(event, event.detection_s)
@@ -312,8 +313,8 @@ class Job:
             self._is_disturbed = True
             self.process.interrupt()
 
-    def _close(self, own_s: float, cause: str, *, is_saving: bool = False) -> Pattern:
-        """The attempt is over: keep it in mind, and write down what is certain; gives what was going on."""
+    def _close(self, own_s: float, cause: str, *, is_saving: bool = False) -> None:
+        """The attempt is over: keep it in mind, and write down what is certain."""
         attempt, corruption = self._attempt, self._corruption
         if attempt is None:
             raise SimtoolError(f"simulation: {self.plan.name!r} stops and did not run")
@@ -328,7 +329,6 @@ class Job:
             corruption.clean_step = min(corruption.clean_step, self._stored_step)
         if corruption is None and not is_saving:
             self._decide(self._stored_step)
-        return cut.activity
 
     def _decide(self, safe_step: int) -> None:
         """Write down the attempts whose work nothing can undo any more."""
