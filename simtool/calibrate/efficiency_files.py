@@ -72,7 +72,7 @@ def _fit_device(measured: Measured, folder: Path) -> DeviceFits:
     device = measured.device
     gemm = attention = memory = backward = None
     if measured.gemm is not None:
-        gemm = fit_gemm(_read_gemm(measured.gemm, folder), device)
+        gemm = fit_gemm(_read_gemm(measured.gemm, folder), device, num_weights=measured.gemm.num_weights)
     if measured.attention is not None:
         attention = fit_attention(tables.read_attention(folder / measured.attention.paths[0]), device)
     if measured.memory is not None:

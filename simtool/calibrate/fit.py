@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from simtool.calibrate.cached_loop import loop_bytes
 from simtool.calibrate.corrections import Shape, attention_shape, correction_from, is_enough, product_shape
 from simtool.calibrate.smooth import Solver, penalty
 from simtool.calibrate.tables import FloatArray, KernelTable
@@ -75,6 +76,12 @@ GEMM: Mapping[str, Coefficient] = {
     "wave_frac": Coefficient(0.4, 0.8, is_frac=True),
     "bandwidth_frac": Coefficient(0.82, 0.5, is_frac=True),
     "latency": Coefficient(2.5e-6, 0.4),
+}
+LOOP: Mapping[str, Coefficient] = {
+    # Of `cached_loop`: the whole cache, at the few times the memory's rate that last-level caches reach.
+    "cache_share": Coefficient(1.0, 0.3, is_nuisance=True),
+    "cache_speed": Coefficient(3.0, 0.5, is_nuisance=True),
+    "cache_cliff": Coefficient(6.0, 0.5, is_nuisance=True),
 }
 ATTENTION: Mapping[str, Coefficient] = {
     "peak_frac": Coefficient(0.8, 0.4, is_frac=True),
@@ -152,27 +159,43 @@ def fit_gemm(
     coefficients: Mapping[str, Coefficient] | None = None,
     *,
     corrected: bool = True,
+    num_weights: int = 0,
 ) -> Fit:
     """Coefficients of `machine.gemm.gemm_time_s`, from priors of one's own or the usual ones.
 
-    And, unless not `corrected`, what they miss, if the table is large enough.
+    And, unless not `corrected`, what they miss, if the table is large enough. Where the table was timed in a loop
+    over `num_weights` weights, what the cache holds of them is told apart (`calibrate.cached_loop`).
     """
 
     def predict(curve: SimpleNamespace, rows: KernelTable) -> FloatArray:
+        m, n, k = (rows.columns[name] for name in "mnk")
+        moved = None
+        if num_weights:
+            moved = loop_bytes(
+                m,
+                n,
+                k,
+                num_weights=num_weights,
+                element_bytes=device.element_bytes,
+                cache_bytes=device.cache_bytes,
+                cache=curve,
+            )
         time_s = gemm_time_s(
-            rows.columns["m"],
-            rows.columns["n"],
-            rows.columns["k"],
+            m,
+            n,
+            k,
             peak_flop_per_s=device.peak_flop_per_s,
             num_processors=device.num_processors,
             bandwidth_bytes_per_s=device.bandwidth_bytes_per_s,
             element_bytes=device.element_bytes,
             curve=curve,
+            moved_bytes=moved,
         )
         return np.asarray(time_s)
 
     shape = product_shape(device.num_processors) if corrected and is_enough(table) else None
-    return fit_curve(table, coefficients or GEMM, predict, shape)
+    chosen = {**(coefficients or GEMM), **(LOOP if num_weights else {})}
+    return fit_curve(table, chosen, predict, shape)
 
 
 def fit_attention(table: KernelTable, device: Device, *, corrected: bool = True) -> Fit:

@@ -29,7 +29,7 @@ BOUNDS = {  # held-out (p50, p90) on kernels of training size
     ("h200-sxm", "gemm"): (0.026, 0.07),
     ("b200-sxm", "gemm"): (0.039, 0.11),
     ("gb200", "gemm"): (0.056, 0.16),
-    ("l40s", "gemm"): (0.064, 0.17),
+    ("l40s", "gemm"): (0.061, 0.165),
     ("a40", "gemm"): (0.06, 0.17),
     ("mi210", "gemm"): (0.03, 0.09),
     ("a100-sxm-80", "attention"): (0.019, 0.14),

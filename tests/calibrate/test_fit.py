@@ -113,6 +113,43 @@ def test_a_gemm_fit_finds_the_coefficients_that_made_the_table(noise):
     assert fit.training.p50 < fit.constant_training.p50
 
 
+SLOW = replace(DEVICE, bandwidth_bytes_per_s=0.5e12, cache_bytes=100e6)
+"""A memory so slow that the cache shows beside it."""
+
+
+def looped_products(num_weights, cache_speed):
+    """Products in a loop over weights that the cache of `SLOW` holds all of or none of."""
+    table = products()
+    m, n, k = (table.columns[name] for name in "mnk")
+    weight, beside = 2.0 * n * k, 2.0 * m * (n + k)
+    holds_all = num_weights * weight + beside < SLOW.cache_bytes
+    holds_one = weight + beside < SLOW.cache_bytes
+    moved = np.where(holds_all, weight / cache_speed, weight) + np.where(
+        holds_one, beside / cache_speed, beside
+    )
+    priced = {**PRICED, "bandwidth_bytes_per_s": SLOW.bandwidth_bytes_per_s}
+    time_s = gemm_time_s(m, n, k, curve=GemmTruth(), moved_bytes=moved, **priced)
+    return gemm_table(m, n, k, np.asarray(time_s))
+
+
+def test_a_gemm_fit_tells_the_memory_from_the_cache_that_a_loop_of_weights_stays_in():
+    looped = looped_products(num_weights=6, cache_speed=5.0)
+    blind, aware = (fit_gemm(looped, SLOW, num_weights=number) for number in (0, 6))
+    assert aware.values["bandwidth_frac"] == pytest.approx(0.75, rel=0.05)
+    assert aware.values["latency"] == pytest.approx(4e-6, rel=0.1)
+    assert aware.nuisances["cache_share"] == pytest.approx(1.0, rel=0.1)
+    assert aware.nuisances["cache_speed"] == pytest.approx(5.0, rel=0.2)
+    assert set(aware.values) == set(GEMM)
+    assert aware.plain_everywhere.p90 < 0.5 * blind.plain_everywhere.p90
+    assert aware.everywhere.p90 < blind.everywhere.p90
+
+
+def test_a_loop_that_no_cache_holds_changes_nothing():
+    table, small = products(0.02), replace(DEVICE, cache_bytes=1.0)
+    blind, aware = (fit_gemm(table, small, corrected=False, num_weights=number) for number in (0, 6))
+    assert aware.values == pytest.approx(blind.values, rel=1e-3)
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_an_attention_fit_tells_the_kernel_from_the_cache_write(noise):
     fit = fit_attention(attentions(noise), DEVICE)

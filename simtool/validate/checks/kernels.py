@@ -43,11 +43,15 @@ NOTES = (
         "timed within a layer (Vidur, SimuMax); layouts NN and NT are gradients, NT times its own ratio"
     ),
     (
+        "scatter: of products, what is left of the error when the next smaller and the next larger m of the same "
+        "weight are known: a model that is smooth in m and has not seen the weight does no better"
+    ),
+    (
         "no profile ships fp8 or experts of its own: both are fitted here alone; rows with expert parallelism are "
         "left out, since the table does not say how many tokens reach a rank"
     ),
 )
-COLUMNS = ("kernels", "number", "held out", "large", "coefficients", "constant", "roofline")
+COLUMNS = ("kernels", "number", "held out", "large", "coefficients", "constant", "roofline", "scatter")
 
 
 @dataclass
@@ -58,7 +62,15 @@ class _Found:
     figures: dict[str, float] = field(default_factory=dict)
     pooled: dict[str, list[FloatArray]] = field(default_factory=dict)
 
-    def add(self, what: str, name: str, fit: Fit, table: KernelTable, roofline_s: FloatArray) -> None:
+    def add(
+        self,
+        what: str,
+        name: str,
+        fit: Fit,
+        table: KernelTable,
+        roofline_s: FloatArray,
+        scatter: FloatArray | None = None,
+    ) -> None:
         """A table whose shapes were held out in turn."""
         off = np.abs(fit.predicted_s / table.time_s - 1.0)
         rooflines = np.abs(roofline_s / table.time_s - 1.0)
@@ -68,6 +80,10 @@ class _Found:
         fits = ((fit.everywhere, fit.training), (fit.plain_everywhere, fit.constant_everywhere))
         cells = [_pair(one.p50, one.p90) for pair in fits for one in pair]
         cells.append(_pair(*np.percentile(rooflines, [50, 90])))
+        if scatter is not None:
+            p50, p90 = np.percentile(scatter, [50, 90])
+            self.figures |= {f"{key}_scatter_p50_frac": float(p50), f"{key}_scatter_p90_frac": float(p90)}
+        cells.append("" if scatter is None else _pair(p50, p90))
         self.rows.append((f"{what} {name}", str(len(table)), *cells))
 
     def pool(self, what: str, key: str) -> None:
@@ -80,7 +96,7 @@ class _Found:
         p50, p90 = np.percentile(np.abs(off), [50, 90])
         self.figures |= {f"{key}_p50_frac": float(p50), f"{key}_p90_frac": float(p90)}
         beside = "" if plain is None else _pair(*np.percentile(np.abs(plain), [50, 90]))
-        self.rows.append((head, str(len(off)), _pair(p50, p90), "", beside, "", ""))
+        self.rows.append((head, str(len(off)), _pair(p50, p90), "", beside, "", "", ""))
 
 
 def _pair(p50: float, p90: float) -> str:
@@ -103,11 +119,11 @@ def kernels(reference: Path, library: ProfileLibrary) -> Outcome:
     beyond_plain: list[FloatArray] = []
     for name, (one, gemm) in products.items():
         table = tables.read_gemm(folder / gemm.paths[0])
-        found.add(
-            "products", name, fit_gemm(table, one.device), table, _product_roofline_s(table, one.device)
-        )
+        fit = fit_gemm(table, one.device, num_weights=gemm.num_weights)
+        roofline_s = _product_roofline_s(table, one.device)
+        found.add("products", name, fit, table, roofline_s, neighbour_scatter(table, fit.predicted_s))
         for errors, corrected in ((beyond, True), (beyond_plain, False)):
-            errors.append(_beyond(table, one.device, corrected))
+            errors.append(_beyond(table, one.device, corrected, gemm.num_weights))
     for name, (one, _) in products.items():
         if one.attention is not None:
             table = tables.read_attention(folder / one.attention.paths[0])
@@ -139,10 +155,29 @@ def kernels(reference: Path, library: ProfileLibrary) -> Outcome:
     )
 
 
-def _beyond(table: KernelTable, device: Device, corrected: bool) -> FloatArray:
+def neighbour_scatter(table: KernelTable, predicted_s: FloatArray) -> FloatArray:
+    """What the neighbours in m of the same (n, k) do not tell of a product's error, as a share of its time.
+
+    Each product's log error, less the mean of those of the next smaller and the next larger m, is its own scatter and
+    half that of two others: its standard deviation is sqrt(1.5) times that of one, if they scatter alike and alone.
+
+    >>> from simtool.calibrate.tables import gemm_table
+    >>> m, same = np.array([1.0, 2.0, 3.0]), np.full(3, 64.0)
+    >>> table = gemm_table(m, same, same, np.exp([0.1, 0.1 + 0.015, 0.1]))  # one of three is 1.5 % off
+    >>> neighbour_scatter(table, np.ones(3)).round(4)  # 0.015 / sqrt(1.5)
+    array([0.0123])
+    """
+    order = np.lexsort((table.columns["m"], table.group))
+    log, group = np.log(table.time_s / predicted_s)[order], table.group[order]
+    inside = group[2:] == group[:-2]
+    alone = (log[1:-1] - (log[2:] + log[:-2]) / 2.0)[inside] / np.sqrt(1.5)
+    return np.asarray(np.abs(np.expm1(alone)))
+
+
+def _beyond(table: KernelTable, device: Device, corrected: bool, num_weights: int) -> FloatArray:
     m, n, k = (table.columns[name] for name in "mnk")
     inside = (m <= FITTED_ROWS) & (n <= FITTED_WIDTH) & (k <= FITTED_WIDTH)
-    fit = fit_gemm(table.where(inside), device, corrected=corrected)
+    fit = fit_gemm(table.where(inside), device, corrected=corrected, num_weights=num_weights)
     outside = table.where(~inside)
     return _product_s(outside, device, fit.curve, fit.correction) / outside.time_s - 1.0
 
