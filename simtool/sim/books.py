@@ -9,9 +9,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from simtool.ledger import WORK_STATES, Ledger, Pattern, Share
-from simtool.sim.course import Attempt, Cut, Series, Stretch
+from simtool.sim.course import Attempt, Cut
 from simtool.sim.outcome import CauseOutcome
 from simtool.sim.pace import Pace
+from simtool.sim.spans import Series, Stretch
 
 
 class Past(NamedTuple):

@@ -20,36 +20,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simtool.errors import InfeasibleError, InputError, Problem
-from simtool.ledger import Pattern, Share
+from simtool.errors import InputError, Problem
 from simtool.profiles.find import ProfileLibrary
 from simtool.rng import stream
 from simtool.sim.hazards import HazardEvent
 from simtool.sim.hazards.events import hazard_events
 from simtool.sim.hazards.kinds.exponential import Exponential
 from simtool.sim.hazards.plan import Cause, HazardPlan
-from simtool.sim.plan import CheckpointPlan, ClusterPlan, FailurePlan, JobPlan, WorkPhase
-from simtool.sim.run import simulate
-from simtool.sim.theory import daly_interval_s
 from simtool.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from simtool.validate.check import CHECKS, Outcome
+from simtool.validate.effective_time import NUMBER, PER_NODE, SEED, Timed, simulated_goodput_frac
 
 FloatArray = NDArray[np.float64]
 
 FOLDER = Path("data") / "facility" / "reliability"
 STUDIES, RECOVERY = "cluster_studies.csv", "recovery_params.csv"
 RATE = "failures_per_1000_node_days"
-PER_NODE = 8
-"""Accelerators of a node for which the table states rates."""
 NUM_DRAWS = 100
-SEED = 1
-STEP_S = 10.0
-MAX_EVENTS = 60_000
-"""Runs with more would take a hundred times their work: their effective time counts as none."""
 LONGEST_DAYS = 30.0
 """Effective time of longer runs is that of their first month."""
-PERSISTENT_S = 3.0 * SECONDS_PER_HOUR
-"""Copies in memory are also written to the store this often: Z. Wang et al., Gemini, SOSP 2023, section 7."""
 RANGES = {
     "detection_s": "failure_detect_s",
     "restart_s": "restart_overhead_s",
@@ -59,23 +48,6 @@ RANGES = {
     "stall_s": "async_ckpt_stall",
 }
 """What is drawn, and the row of the table that holds its range; all are drawn evenly in their logarithm."""
-_NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timed:
-    """A published share of time, and what is known of how that cluster saved its state."""
-
-    cluster: str
-    """Begin of its name in the table."""
-    what: str
-    take: str = rf"^[>~]*{_NUMBER}"
-    """Where the share stands in the column of effective time."""
-    per_node: int = PER_NODE
-    saving: str = "unknown"
-    """``unknown``: synchronous or asynchronous, at even odds; or ``in-memory``."""
-    interval_h: float | None = None
-    write_s: float | None = None
 
 
 TIMED = (
@@ -90,7 +62,7 @@ TIMED = (
     Timed(
         cluster="Google Gemini",
         what="effective time, memory",
-        take=rf"-> {_NUMBER}",
+        take=rf"-> {NUMBER}",
         per_node=4,
         saving="in-memory",
     ),
@@ -150,7 +122,7 @@ def read_ranges(reference: Path) -> dict[str, tuple[float, float]]:
     written = {row["param"]: row["range"] for row in _rows(path, ("param", "range"))}
     found = {}
     for name, param in RANGES.items():
-        match = re.fullmatch(rf"{_NUMBER}-{_NUMBER}", written.get(param, ""))
+        match = re.fullmatch(rf"{NUMBER}-{NUMBER}", written.get(param, ""))
         if match is None or not 0.0 < float(match[1]) < float(match[2]):
             shown = f"found {written.get(param, 'no such row')!r}"
             raise InputError(Problem(str(path), param, shown, "a range as 10-600", "mend the row"))
@@ -303,8 +275,8 @@ def _other_rows(
 ) -> list[Guess]:
     """The time between failures of RSC-1's middle-sized jobs, and how often Delta's nodes are up."""
     rsc, delta = _find(studies, "Meta RSC-1"), _find(studies, "NCSA Delta")
-    job = re.search(rf"MTTF {_NUMBER}-GPU job {_NUMBER} h", rsc["recovery"])
-    up = re.match(rf"{_NUMBER} node avail", delta["effective_time_ratio"])
+    job = re.search(rf"MTTF {NUMBER}-GPU job {NUMBER} h", rsc["recovery"])
+    up = re.match(rf"{NUMBER} node avail", delta["effective_time_ratio"])
     if job is None or up is None:
         raise InputError(
             Problem(STUDIES, "recovery", "lacks RSC-1's jobs or Delta's nodes", "", "give the whole table")
@@ -353,9 +325,9 @@ def _effective_time(
         name: low * (high / low) ** evenly(NUM_DRAWS, entity, name) for name, (low, high) in ranges.items()
     }
     is_quick = evenly(NUM_DRAWS, entity, "kind") < 0.5
-    days = float(row["days"]) if re.fullmatch(_NUMBER, row["days"]) else LONGEST_DAYS
+    days = float(row["days"]) if re.fullmatch(NUMBER, row["days"]) else LONGEST_DAYS
     goodputs = [
-        _simulated(
+        simulated_goodput_frac(
             case,
             num_nodes=int(row["n_accel"]) // case.per_node,
             days=min(days, LONGEST_DAYS),
@@ -373,59 +345,6 @@ def _effective_time(
         is_least=written.startswith(">"),
         draws=np.array(goodputs),
     )
-
-
-def _simulated(
-    case: Timed,
-    *,
-    num_nodes: int,
-    days: float,
-    rate_per_node_s: float,
-    times: Mapping[str, float],
-    is_quick: bool,
-    run: int,
-) -> float:
-    """Useful share of one run; 0 where failures leave no progress."""
-    mtbf_s = 1.0 / (rate_per_node_s * num_nodes)
-    write_s = times["write_s"] if case.write_s is None else case.write_s
-    quick = case.saving == "in-memory" or (is_quick and case.write_s is None)
-    stall_s = times["stall_s"] if quick else 0.0
-    interval_s = float(daly_interval_s(stall_s if quick else write_s, mtbf_s))
-    checkpoint = CheckpointPlan(
-        kind="in-memory" if case.saving == "in-memory" else "asynchronous" if quick else "synchronous",
-        write_s=write_s,
-        stall_s=stall_s,
-        interval_s=interval_s if case.interval_h is None else case.interval_h * SECONDS_PER_HOUR,
-        pattern=_pattern("checkpoint"),
-        persistent_interval_s=PERSISTENT_S if case.saving == "in-memory" else 0.0,
-    )
-    failures = FailurePlan(
-        rate_per_node_s=rate_per_node_s,
-        repair_s=times["repair_h"] * SECONDS_PER_HOUR,
-        detection_s=times["detection_s"],
-        restart_s=times["restart_s"],
-        restart_pattern=_pattern("restart"),
-    )
-    cluster = ClusterPlan(
-        num_nodes=num_nodes,
-        spare_nodes=math.ceil(times["spare_frac"] * num_nodes),
-        devices_per_node=1,
-        idle=_pattern("idle"),
-        down=_pattern("down"),
-    )
-    steps = round(days * SECONDS_PER_DAY / STEP_S)
-    work = WorkPhase(num_steps=steps, step_time_s=STEP_S, pattern=_pattern("compute"))
-    job = JobPlan(name="job", phases=(work,), num_nodes=num_nodes)
-    try:
-        outcome = simulate((job,), cluster, checkpoint, failures, seed=SEED, run=run, max_events=MAX_EVENTS)
-        return outcome.goodput_frac
-    except InfeasibleError:
-        return 0.0
-
-
-def _pattern(state: str) -> Pattern:
-    """Time alone is asked for: no power."""
-    return Pattern(name=state, shares=(Share(state=state, device_frac=1.0, power_w=(0.0, 0.0, 0.0)),))
 
 
 def _find(studies: Sequence[Mapping[str, str]], begin: str) -> Mapping[str, str]:
