@@ -349,3 +349,4 @@ class Fleet:
             job.straggle = pool.slowness(job.spans)
             job.begin(now_s, again=True)
             self.expect_end(job)
+            self.is_dirty = True  # it works again, and draws more

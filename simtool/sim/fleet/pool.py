@@ -107,7 +107,7 @@ class PoolState:
                 if start < last and first < stop
                 for part in self.free.cut(max(start, first), min(stop, last))
             ]
-            self._fleet.down_until(self, gone, until_s)
+            self._fleet.breakage.down_until(self, gone, until_s)
 
     def hold(self, job: Running, spans: list[Span]) -> None:
         """Remember who holds devices, for failures to find."""

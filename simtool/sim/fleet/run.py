@@ -11,12 +11,13 @@ from numpy.typing import ArrayLike
 from simtool.errors import InfeasibleError, InputError, Problem
 from simtool.jobs.table import JobTable
 from simtool.ledger.sums import IntArray
+from simtool.sim.fleet.closing import outcome_of
 from simtool.sim.fleet.fleet import Fleet
 from simtool.sim.fleet.outcome import FleetOutcome
 from simtool.sim.fleet.plan import FleetPlan, NodeEvent
 from simtool.sim.schedulers import SignalView
 
-__all__ = ["simulate_fleet"]
+__all__ = ["refuse_too_large", "simulate_fleet"]
 
 
 def simulate_fleet(
@@ -55,13 +56,23 @@ def simulate_fleet(
     if codes.min() < 0 or codes.max() >= len(plan.kinds):
         found = f"found {codes.min()} to {codes.max()}"
         raise InputError(Problem("fleet", "kinds", found, f"0 to {len(plan.kinds) - 1}"))
-    _refuse_too_large(jobs, plan, codes)
+    refuse_too_large(jobs, plan, codes)
     fleet = Fleet(jobs, codes.tolist(), plan, node_events or {}, signals or {}, end_s, job_events)
     fleet.run(progress)
-    return fleet.outcome()
+    return outcome_of(fleet)
 
 
-def _refuse_too_large(jobs: JobTable, plan: FleetPlan, codes: IntArray) -> None:
+def refuse_too_large(jobs: JobTable, plan: FleetPlan, codes: IntArray) -> None:
+    """Refuse jobs that need more devices than any pool that they may run on has.
+
+    Args:
+        jobs: all jobs.
+        plan: its pools and kinds.
+        codes: index of each job's kind, shape (jobs,).
+
+    Raises:
+        InfeasibleError: there is such a job; the largest is named.
+    """
     room = np.array(
         [
             max(pool.num_devices for pool, use in zip(plan.pools, kind.uses, strict=True) if use)

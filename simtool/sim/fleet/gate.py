@@ -1,0 +1,93 @@
+"""Where jobs come in: submissions, and the queues at which each waits."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import simpy
+
+from simtool.jobs.table import JobTable
+from simtool.sim.fleet.plan import JobKind
+from simtool.sim.fleet.pool import PoolState
+from simtool.sim.fleet.power import highest_power_w
+from simtool.sim.schedulers import QueuedJob
+
+if TYPE_CHECKING:
+    from simtool.sim.fleet.fleet import Fleet
+
+
+class Gate:
+    """Puts jobs into the queues of all pools where they can run."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._places_of = [self._places(kind) for kind in fleet.plan.kinds]
+
+    def submits(self, jobs: JobTable) -> Generator[simpy.Event, None, None]:
+        """The process that submits all jobs."""
+        clock = self._fleet.clock
+        rows = zip(
+            jobs.submit_s.tolist(),
+            jobs.num_devices.tolist(),
+            jobs.limit_s.tolist(),
+            jobs.priority.tolist(),
+            jobs.preemptible.tolist(),
+            jobs.deadline_s.tolist(),
+            jobs.min_devices.tolist(),
+            self._fleet.kind_of,
+            strict=True,
+        )
+        for number, (submit_s, num, limit_s, priority, may, deadline_s, least, kind) in enumerate(rows):
+            if submit_s > clock.now:
+                yield clock.until(submit_s)
+            self._fleet.since_s[number] = submit_s
+            self.enqueue(number, num, submit_s, limit_s, priority, may, deadline_s, least, kind)
+
+    def _places(self, kind: JobKind) -> list[tuple[PoolState, float, float, float, tuple[float, ...]]]:
+        """Where jobs of a kind can run: pool, speed, watts over idling at full speed and at the slowest, all speeds."""
+        speeds = tuple(use.points[0].speed if use else 0.0 for use in kind.uses)
+        found = []
+        for pool, use in zip(self._fleet.pools, kind.uses, strict=True):
+            if use is not None:
+                idle_w = pool.plan.idle.power_w
+                most_w, least_w = (
+                    max(highest_power_w(use, point) - idle_w, 0.0) for point in (0, len(use.points) - 1)
+                )
+                all_speeds = speeds if len(speeds) > 1 else ()
+                found.append((pool, use.points[0].speed, most_w, least_w, all_speeds))
+        return found
+
+    def enqueue(
+        self,
+        number: int,
+        asked: int,
+        submit_s: float,
+        limit_s: float,
+        priority: int,
+        preemptible: bool,
+        deadline_s: float,
+        least: int,
+        kind: int,
+    ) -> None:
+        """A job waits at every pool where it can run; there it asks for no more devices than there are."""
+        for pool, speed, most_w, least_w, speeds in self._places_of[kind]:
+            num = min(asked, pool.plan.num_devices)
+            if num < asked and num < least:
+                continue
+            pool.queue.put(
+                QueuedJob(
+                    number,
+                    num,
+                    submit_s,
+                    limit_s * (asked / num) / speed,
+                    priority,
+                    preemptible,
+                    deadline_s,
+                    least if least < num else 0,
+                    most_w * num,
+                    least_w * num,
+                    speeds,
+                )
+            )
+        self._fleet.is_dirty = True
