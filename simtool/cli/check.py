@@ -21,6 +21,10 @@ EPILOG = options.example(
 )
 
 
+QUESTIONS = ("scenario", "datacenter")
+"""Kinds of files that are run; all others are profiles."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb to the command line."""
     app.command("check", epilog=EPILOG, short_help="everything that is wrong with some files")(check)
@@ -30,7 +34,9 @@ def check(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE", help="Scenarios by name or path; profile and effect files.", show_default=False
+            metavar="FILE",
+            help="Scenarios and datacenters by name or path; profile and effect files.",
+            show_default=False,
         ),
     ],
     resolved: Annotated[
@@ -81,7 +87,7 @@ def _check(name: str, profiles: list[Path] | None, changes: list[str] | None) ->
         "what": "",
     }
     try:
-        report |= _profile(Path(name)) or _scenario(name, profiles, changes)
+        report |= _profile(Path(name)) or _site(name, profiles, changes) or _scenario(name, profiles, changes)
     except SimtoolError as error:
         if not isinstance(error, InputError | InfeasibleError):
             raise
@@ -109,6 +115,24 @@ def _scenario(name: str, profiles: list[Path] | None, changes: list[str] | None)
     return {"plan": plan, "resolved": resolved_yaml(loaded.scenario, loaded.origins), "what": what}
 
 
+def _site(name: str, profiles: list[Path] | None, changes: list[str] | None) -> dict[str, Any] | None:
+    """The report on a datacenter; None for anything else."""
+    from simtool.cli import run_site, sites
+    from simtool.config.resolved import resolved_yaml
+
+    if not sites.is_datacenter(name):
+        return None
+    chosen = sites.target(name, profiles, changes)
+    plan, _ = run_site.describe(chosen)
+    devices = sum(pool["num_devices"] for pool in plan["pools"])
+    what = f" (datacenter: {plan['jobs']['num_jobs']:,.0f} jobs on {devices:,} accelerators)"
+    return {
+        "plan": plan,
+        "resolved": resolved_yaml(chosen.loaded.datacenter, chosen.loaded.origins),
+        "what": what,
+    }
+
+
 def _profile(path: Path) -> dict[str, Any] | None:
     """The report on a profile or effect file; None for anything else."""
     if not path.is_file():
@@ -119,11 +143,11 @@ def _profile(path: Path) -> dict[str, Any] | None:
     from simtool.profiles.find import borrowed, load_profile
 
     kind = _kind(load_yaml(path).data)
-    if kind == "scenario":
+    if kind in QUESTIONS:
         return None
     document = load_profile(path)
     kind = _kind(document.data)
-    if kind not in KINDS or kind == "scenario":
+    if kind not in KINDS or kind in QUESTIONS:
         return None
     validate(document, KINDS[kind].load(), {})
     shipped = borrowed(document)

@@ -142,7 +142,7 @@ def answer(chosen: Target, out: Path, *, force: bool, progress: Progress | None 
         if force:
             folders.refuse_foreign(here, figures(here))  # before the work, not after it
     if here is not None and not force and folders.is_whole(here):
-        return _read(here, reused=True)
+        return read_answer(here, reused=True)
     result = solve(chosen, progress)
     place = folders.run_folder(out, result.scenario, result.profile_digests, chosen.seeds)
     reused = folders.is_whole(place) and not force
@@ -154,7 +154,7 @@ def answer(chosen: Target, out: Path, *, force: bool, progress: Progress | None 
         seeds=chosen.seeds,
         figures=figures(place),
     )
-    return _read(written, reused=reused)
+    return read_answer(written, reused=reused)
 
 
 def figures(folder: Path) -> tuple[str, ...]:
@@ -168,7 +168,8 @@ def figures(folder: Path) -> tuple[str, ...]:
     return tuple(plate.name for plate in PLATES)
 
 
-def _read(folder: Path, *, reused: bool) -> Answer:
+def read_answer(folder: Path, *, reused: bool) -> Answer:
+    """What a run folder holds."""
     from simtool.result.saved import read_manifest, read_summary
 
     return Answer(folder=folder, reused=reused, manifest=read_manifest(folder), summary=read_summary(folder))

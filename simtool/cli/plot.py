@@ -24,7 +24,10 @@ def register(app: typer.Typer) -> None:
 
 def plot(
     scenario: Annotated[
-        str, typer.Argument(metavar="SCENARIO", help="A scenario, or a run folder.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="SCENARIO", help="A scenario, a datacenter, or a run folder.", show_default=False
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -50,10 +53,17 @@ def plot(
 ) -> None:
     """Draw figures: cost and energy projected, cost over the run, energy, power, the step, the method.
 
+    Of a datacenter: power, queue, waits, energy and cost, bill, prices and carbon, weather, failures.
+
     Each figure is written as SVG and PNG with the CSV behind it.
     """
     console.configure(verbose, quiet)
-    from simtool.cli import inputs
+    from simtool.cli import inputs, plot_site, sites
+
+    if sites.is_datacenter(scenario):
+        chosen_site = sites.target(scenario, profiles, changes, seed, seeds)
+        plot_site.plot(chosen_site, out=out, only=only or [], force=force, as_json=as_json)
+        return
     from simtool.report.gallery import PLATES, Subject, choose, write_plate
     from simtool.result.folder import FIGURES, write_run_folder
 
