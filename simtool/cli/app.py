@@ -16,6 +16,7 @@ from simtool.cli import (
     doctor,
     explain,
     import_,
+    jobs,
     list_,
     measure,
     new,
@@ -34,7 +35,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=(
         "\b\nExamples:\n  simtool run quickstart\n  simtool explain cost.total quickstart\n"
-        "  simtool new scenario mine.yaml\n\n"
+        "  simtool new scenario mine.yaml\n"
+        "  simtool new datacenter site.yaml\n\n"
         "Exit codes: 0 done, 1 a bug in simtool, 2 bad input, 3 infeasible, 130 interrupted."
     ),
 )
@@ -47,6 +49,7 @@ for verb in (
     compare,
     measure,
     import_,
+    jobs,
     capture,
     project,
     validate,

@@ -47,7 +47,9 @@ def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN", help="Run folders or scenarios; the first is the base.", show_default=False
+            metavar="RUN",
+            help="Run folders, scenarios or datacenters; the first is the base.",
+            show_default=False,
         ),
     ],
     out: options.Out = Path("out"),
@@ -69,23 +71,35 @@ def compare(
 ) -> None:
     """Compare two or more runs: how they differ, and each quantity with its ratio to the first.
 
-    Scenarios are run first; their run folders go to OUT. Runs that train unequal tokens are compared by the
-    token too.
+    Scenarios and datacenters are run first; their run folders go to OUT. Training runs of unequal tokens are
+    compared by the token too.
     """
     console.configure(verbose, quiet)
     if len(runs) < 2:
         raise InputError(
             Problem("compare", "", "found one run", "two or more", "name another run or scenario")
         )
-    from simtool.cli import inputs
+    from simtool.cli import compare_sites, inputs, sites
 
+    are_sites = [sites.is_datacenter(name) for name in runs]
+    if any(are_sites):
+        asked = compare_sites.Asked(
+            out=out,
+            changes=changes,
+            seeds=seeds,
+            profiles=profiles,
+            force=force,
+            has_figure=figure is not None,
+        )
+        compare_sites.compare(runs, are_sites, asked, as_json=as_json)
+        return
     answers = []
     for name in runs:
         changed = None if inputs.is_run_folder(name) else changes
         chosen = inputs.target(name, profiles, changed, None, None if inputs.is_run_folder(name) else seeds)
         with console.progress() as progress:
             answers.append(inputs.answer(chosen, out, force=force, progress=progress))
-    labels = _labels(runs, [answer.manifest for answer in answers])
+    labels = run_labels(runs, [answer.manifest for answer in answers])
     runs_shown = [
         (label, of_side(answer.summary, side)) for label, answer in zip(labels, answers, strict=True)
     ]
@@ -239,8 +253,8 @@ def _show_set_ups(labels: list[str], set_ups: list[dict[str, str]]) -> None:
         console.line("")
 
 
-def _labels(names: list[str], manifests: list[dict[str, Any]]) -> list[str]:
-    """Scenario names; with the hash where two runs share one."""
+def run_labels(names: list[str], manifests: list[dict[str, Any]]) -> list[str]:
+    """Names of what was run; with the hash where two runs share one."""
     scenarios = [str(manifest["scenario"]["name"]) for manifest in manifests]
     labels = [
         f"{scenario}@{str(manifest['hash'])[:8]}" if scenarios.count(scenario) > 1 else scenario

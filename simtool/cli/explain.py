@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +13,12 @@ from simtool.cli import console, options
 
 if TYPE_CHECKING:
     from simtool.provenance import Derived, Input
-    from simtool.result.result import Result
 
 EPILOG = options.example(
     "simtool explain quickstart",
     "simtool explain energy.total quickstart",
     "simtool explain cost.total out/quickstart/1a2b3c4d",
+    "simtool explain pue my-datacenter.yaml",
 )
 
 
@@ -37,7 +38,9 @@ def explain(
     ] = "",
     scenario: Annotated[
         str,
-        typer.Argument(metavar="SCENARIO", help="A scenario or a run folder.", show_default="quickstart"),
+        typer.Argument(
+            metavar="SCENARIO", help="A scenario, a datacenter or a run folder.", show_default="quickstart"
+        ),
     ] = "",
     changes: options.Set = None,
     seed: options.Seed = None,
@@ -48,21 +51,19 @@ def explain(
 ) -> None:
     """Walk from a number of the result to its formula, its inputs, and where each comes from."""
     console.configure(verbose, quiet)
-    from simtool.cli import inputs
     from simtool.report import words
 
     wanted, name = _sort(quantity, scenario)
-    chosen = inputs.target(name, profiles, changes, seed)
     with console.progress() as progress:
-        result = inputs.solve(chosen, progress)
+        title, quantities = _solved(name, profiles, changes, seed, progress)
     if not wanted:
-        _list_all(result, as_json=as_json)
+        _list_all(title, quantities, as_json=as_json)
         return
-    number = result.quantities[words.resolve(wanted, list(result.quantities))]
+    number = quantities[words.resolve(wanted, list(quantities))]
     if as_json:
         console.say_json(tree(number))
         return
-    console.line(f"{result.scenario.name}: {words.label(number.name)}")
+    console.line(f"{title}: {words.label(number.name)}")
     console.line("")
     for text in lines(number, console.stdout().width):
         console.line(text)
@@ -83,17 +84,34 @@ def _is_target(word: str) -> bool:
     return bool(word) and (Path(word).exists() or (shipped_folder("scenarios") / f"{word}.yaml").is_file())
 
 
-def _list_all(result: Result, *, as_json: bool) -> None:
+def _solved(
+    name: str,
+    profiles: list[Path] | None,
+    changes: list[str] | None,
+    seed: int | None,
+    progress: console.Progress,
+) -> tuple[str, Mapping[str, Derived]]:
+    """The name and the quantities of a scenario, a datacenter, or what a run folder holds."""
+    from simtool.cli import inputs, sites
+
+    if sites.is_datacenter(name):
+        site = sites.solve(sites.target(name, profiles, changes, seed), progress)
+        return site.datacenter.name, site.quantities
+    result = inputs.solve(inputs.target(name, profiles, changes, seed), progress)
+    return result.scenario.name, result.quantities
+
+
+def _list_all(title: str, quantities: Mapping[str, Derived], *, as_json: bool) -> None:
     from simtool.report import words
 
-    names = words.in_order(list(result.quantities))
+    names = words.in_order(list(quantities))
     if as_json:
-        console.say_json({name: tree(result.quantities[name]) for name in names})
+        console.say_json({name: tree(quantities[name]) for name in names})
         return
-    console.line(f"{result.scenario.name}: 'simtool explain QUANTITY' explains one of these")
+    console.line(f"{title}: 'simtool explain QUANTITY' explains one of these")
     table = console.table(["quantity", "alias", "value", "origin"], right=("value",), fold=("quantity",))
     for name in names:
-        number = result.quantities[name]
+        number = quantities[name]
         alias = words.WORDS[name].alias if name in words.WORDS else ""
         table.add_row(name, alias, words.shown(number.value, number.unit), number.weakest())
     console.show(table, below=False)

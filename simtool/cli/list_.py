@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simtool.cli import console, options
+from simtool.cli.list_site import SITE_ALIASES, SITE_KINDS, SITE_LISTS, SITE_MEANING
 from simtool.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
     from simtool.provenance import Sourced
 
 Row = dict[str, Any]
-EPILOG = options.example("simtool list", "simtool list hardware", "simtool list models --json")
+EPILOG = options.example(
+    "simtool list", "simtool list hardware", "simtool list tariffs", "simtool list models --json"
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command line."""
-    app.command("list", epilog=EPILOG, short_help="what can be named in a scenario")(list_names)
+    app.command("list", epilog=EPILOG, short_help="what can be named in a scenario or a datacenter")(
+        list_names
+    )
 
 
 def list_names(
@@ -28,7 +33,7 @@ def list_names(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="hardware, nodes, networks, software, models, methods, ...",
+            help="hardware, models, methods, schedulers, tariffs, facilities, ...",
             show_default=False,
         ),
     ] = "",
@@ -37,7 +42,7 @@ def list_names(
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """List what can be named in a scenario; without WHAT, which lists there are."""
+    """List what can be named in a scenario or a datacenter; without WHAT, which lists there are."""
     console.configure(verbose, quiet)
     from simtool.cli import inputs
 
@@ -192,12 +197,15 @@ def _effects(library: ProfileLibrary) -> list[Row]:
 
 
 def _scenarios(library: ProfileLibrary) -> list[Row]:  # noqa: ARG001 - every list has one signature
+    from simtool.cli.sites import is_datacenter_schema
     from simtool.config.load import load_document
     from simtool.profiles.find import shipped_folder
 
     rows = []
     for path in sorted(shipped_folder("scenarios").glob("*.yaml")):
         data = load_document(path).data
+        if is_datacenter_schema(data.get("schema")):
+            continue
         rows.append({"name": path.stem, "what": " ".join(str(data.get("question", "")).split())})
     return rows
 
@@ -260,8 +268,11 @@ LISTS: Mapping[str, Callable[[ProfileLibrary], list[Row]]] = {
     "methods": _registered("simtool.methods.rewrite", "METHODS"),
     "scenarios": _scenarios,
     "series": _series,
-    "tariffs": _registered("simtool.account.tariff", "TARIFFS"),
+    **SITE_LISTS,
+    "tariff-kinds": _registered("simtool.account.tariff", "TARIFFS"),
     "schedulers": _registered("simtool.sim.schedulers", "SCHEDULERS"),
+    "placements": _registered("simtool.sim.fleet.placement", "PLACEMENTS"),
+    "job-readers": _registered("simtool.jobs.readers", "JOB_READERS"),
     "collectives": _registered("simtool.machine.collectives", "ALGORITHMS"),
     "topologies": _registered("simtool.machine.topologies", "TOPOLOGIES"),
     "checks": _registered("simtool.validate.check", "CHECKS"),
@@ -273,6 +284,7 @@ KINDS = {
     "software": "software",
     "models": "model",
     "effects": "effect",
+    **SITE_KINDS,
 }
 """Kind of profile, for the lists that show profiles."""
 MEANING = {
@@ -286,8 +298,11 @@ MEANING = {
     "methods": "efficiency methods, for 'simtool measure --method' and 'method:' of an effect file",
     "scenarios": "shipped scenarios, for 'simtool run'",
     "series": "prices and carbon intensities over time, for site.price and site.carbon",
-    "tariffs": "ways in which electricity is charged",
-    "schedulers": "ways in which waiting jobs are chosen",
+    **SITE_MEANING,
+    "tariff-kinds": "ways in which electricity is charged, for parts of a tariff",
+    "schedulers": "ways in which waiting jobs are chosen, for scheduler.name",
+    "placements": "where chosen jobs are put, for scheduler.placement",
+    "job-readers": "formats of files of jobs, for jobs.trace.format",
     "collectives": "algorithms of collective communication",
     "topologies": "shapes of a scale-up domain",
     "checks": "measurements to score against, for 'simtool validate --check'",
@@ -304,6 +319,7 @@ ALIASES = {
     "method": "methods",
     "effect": "effects",
     "scenario": "scenarios",
+    **SITE_ALIASES,
 }
 HEADINGS = {
     "peak_tflop_per_s": "TFLOP/s",

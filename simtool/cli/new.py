@@ -10,10 +10,13 @@ import typer
 
 from simtool.cli import console, options
 from simtool.cli.template import SCENARIO
+from simtool.cli.template_site import DATACENTER
 from simtool.errors import InputError, OutputError, Problem, did_you_mean, output_error
 
-KINDS = {"scenario": SCENARIO}
-EPILOG = options.example("simtool new scenario my-run.yaml", "simtool check my-run.yaml")
+KINDS = {"scenario": SCENARIO, "datacenter": DATACENTER}
+EPILOG = options.example(
+    "simtool new scenario my-run.yaml", "simtool new datacenter my-site.yaml", "simtool check my-run.yaml"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,13 +25,15 @@ def register(app: typer.Typer) -> None:
 
 
 def new(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="What to write: scenario.", show_default=False)],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="What to write: scenario or datacenter.", show_default=False)
+    ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.", show_default=False)],
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a scenario with a comment on every line, to be changed and run."""
+    """Write a scenario or a datacenter with a comment on every line, to be changed and run."""
     console.configure(verbose, quiet)
     if kind not in KINDS:
         raise InputError(Problem("new", "", f"unknown kind {kind!r}", did_you_mean(kind, KINDS)))
@@ -44,7 +49,7 @@ def new(
 
 
 def _name(file: Path) -> str:
-    """The scenario's name from the file's: lower-case letters, digits, dot, dash, underscore.
+    """The name of what it asks from the file's: lower-case letters, digits, dot, dash, underscore.
 
     >>> _name(Path("My run #2.yaml"))
     'my-run-2'

@@ -13,6 +13,7 @@ from simtool.errors import InputError, Problem, did_you_mean, output_error
 
 KINDS = (
     "scenario",
+    "datacenter",
     "accelerator",
     "node",
     "network",
@@ -24,6 +25,10 @@ KINDS = (
     "recommender",
     "effect",
     "transfer",
+    "facility",
+    "tariff",
+    "reliability",
+    "jobs",
 )
 EPILOG = options.example(
     "simtool schema scenario > scenario.schema.json",

@@ -90,9 +90,9 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "water",
         (
-            Row("water_site_kg", "at the site"),
+            Row("water_site_kg", "water at the site"),
             Row("wue_kg_per_kwh", "WUE"),
-            Row("water_grid_kg", "at the power plants"),
+            Row("water_grid_kg", "water at the power plants"),
         ),
     ),
 )

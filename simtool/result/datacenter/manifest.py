@@ -116,7 +116,7 @@ def _site(one: SiteAccounts) -> dict[str, Any]:
     return {
         "name": one.name,
         "pools": pool_names(one),
-        "time_zone": terms.time_zone,
+        "time_zone": one.bill.timezone,
         "facility": facility.profile or f"PUE {float(facility.pue or 1.0):g}",
         "weather": None if weather is None else weather.place,
         "electricity": electricity.tariff or "one price or series",
