@@ -61,12 +61,16 @@ def run_battery(battery: Battery, breakpoints_s: FloatArray, request_w: FloatArr
     stretches: list[tuple[float, int, float, float, float]] = []
     for index, request in enumerate(asked):
         now, end = times[index], times[index + 1]
+        exchanged = stored_integral = 0.0
         while now < end:
             left = end - now
-            length, after, exchanged, stored_integral = _stretch(battery, stored, request, left)
-            now = end if length >= left or end - (now + length) <= SHORTEST * abs(end) else now + length
-            stretches.append((now, index, exchanged, after, stored_integral))
-            stored = after
+            length, stored, energy, integral = _stretch(battery, stored, request, left)
+            exchanged, stored_integral = exchanged + energy, stored_integral + integral
+            later = end if length >= left or left - length <= SHORTEST * abs(end) else now + length
+            if later > now:  # else too short for the clock: what happened counts with what follows
+                stretches.append((later, index, exchanged, stored, stored_integral))
+                exchanged = stored_integral = 0.0
+            now = later
     ends, intervals, energies, levels, integrals = (
         np.array(column) for column in zip(*stretches, strict=True)
     )
@@ -148,10 +152,9 @@ def _discharge(
 
 def _next_level(rated: float, limit: float) -> float:
     """The next of rated/2, rated/4, ... below the present limit; 0 below the last."""
-    if limit <= 0.0:
+    if limit <= rated / 2.0**NUM_HALVINGS:
         return 0.0
-    halvings = math.floor(math.log2(rated / limit) + 1e-9) + 1
-    return rated / 2.0**halvings if halvings <= NUM_HALVINGS else 0.0
+    return float(rated / 2.0 ** (math.floor(math.log2(rated / limit) + 1e-9) + 1))
 
 
 def _decay(stored: float, inflow: float, rate: float, length: float) -> tuple[float, float]:
@@ -170,11 +173,9 @@ def _decay(stored: float, inflow: float, rate: float, length: float) -> tuple[fl
 
 
 def _reach(stored: float, inflow: float, rate: float, target: float) -> float:
-    """Time until ``db/dt = inflow - rate b`` reaches a value; infinite if it never does."""
+    """Time until ``db/dt = inflow - rate b`` reaches a value; infinite if it never does, or is there already."""
     speed, way = inflow - rate * stored, target - stored
-    if way == 0.0:
-        return 0.0
-    if speed == 0.0 or way / speed < 0.0:
+    if speed == 0.0 or way / speed <= 0.0:
         return math.inf
     weight = way / speed
     if rate == 0.0:

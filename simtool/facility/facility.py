@@ -206,6 +206,13 @@ class ConstantPue:
             excursion_k=none,
         )
 
+    def it_limit_w(self, total_w: ArrayLike, dry_bulb_c: ArrayLike, wet_bulb_c: ArrayLike) -> FloatArray:
+        """As `Facility.it_limit_w`."""
+        limit = np.broadcast_arrays(
+            *(np.asarray(v, dtype=np.float64) for v in (total_w, dry_bulb_c, wet_bulb_c))
+        )[0]
+        return np.asarray(np.clip(limit / self.pue, 0.0, self.it_capacity_w))
+
 
 def build_facility(profile: FacilityProfile, it_capacity_w: float) -> Facility:
     """A facility of a profile for servers of a certain power.

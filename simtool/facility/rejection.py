@@ -15,7 +15,8 @@ class Rejection(Section):
     Water leaves ``approach x load / flow`` above the sink, at shares of full load and full air flow: what a
     cooler takes is proportional to its air flow and to its temperature difference. Fans run as fast as the
     wanted temperature needs. Where a chiller stands behind them they stop at the approach of full load, since
-    a smaller one costs more in fans than it saves; else they go up to full speed.
+    a smaller one costs more in fans than it saves; else they go up to full speed, but never for less than
+    the approach of full load times the least flow: nearer to the air the water does not come.
     """
 
     approach: Kelvin
@@ -36,8 +37,7 @@ class Rejection(Section):
         load = np.asarray(load_frac, dtype=np.float64)
         difference_k = wanted_c - np.asarray(sink_c, dtype=np.float64)
         need_k = float(self.approach) * load
-        least_k = self._least_k(load, backed=backed)
-        flow = need_k / np.maximum(difference_k, np.where(least_k > 0.0, least_k, 1.0))
+        flow = need_k / np.maximum(difference_k, self._least_k(load, backed=backed))
         return np.clip(flow, float(self.fan.least_flow), 1.0)
 
     def at_best_c(self, load_frac: ArrayLike, sink_c: ArrayLike, *, backed: bool) -> FloatArray:
@@ -45,5 +45,12 @@ class Rejection(Section):
         load = np.asarray(load_frac, dtype=np.float64)
         return np.asarray(np.asarray(sink_c) + self._least_k(load, backed=backed))
 
+    def unbacked_frac(self, room_k: ArrayLike) -> FloatArray:
+        """Most load without a chiller, where the water may leave `room_k` above the sink, as a share."""
+        room = np.asarray(room_k, dtype=np.float64)
+        nearest_k = float(self.approach) * float(self.fan.least_flow)
+        return np.where(room >= nearest_k, np.clip(room / float(self.approach), 0.0, 1.0), 0.0)
+
     def _least_k(self, load: FloatArray, *, backed: bool) -> FloatArray:
-        return np.asarray(float(self.approach) * (np.ones(load.shape) if backed else load))
+        share = np.ones(load.shape) if backed else np.maximum(load, float(self.fan.least_flow))
+        return np.asarray(float(self.approach) * share)

@@ -120,8 +120,8 @@ def test_no_step_in_load_either(name: str, dry: float, humidity: float) -> None:
     it_w = np.linspace(0.0, most_w * (1 - 1e-9), 4001)
     series = facility.at(it_w, dry, wet, np.arange(it_w.size + 1.0))
     step_w = most_w / 4000
-    assert np.diff(series.cooling_w).max(initial=0.0) <= 3.0 * step_w + 1e-6
-    assert np.diff(series.water_kg_per_s).max(initial=0.0) <= 3.0 * step_w / 2.43e6 + 1e-12
+    assert np.diff(series.cooling_w).max(initial=0.0) <= 10.0 * step_w + 1e-6
+    assert np.diff(series.water_kg_per_s).max(initial=0.0) <= 10.0 * step_w / 2.43e6 + 1e-12
 
 
 def plant(name: str) -> tuple[CoolingKind, float]:

@@ -23,6 +23,7 @@ PUBLISHED_PUE = {
     "air-economiser": ("cooling: airside economizer + adiabatic", 1.08, 1.25),
     "tower-economiser": ("cooling: waterside economizer + chiller", 1.12, 1.4),
     "liquid-dry-cooler": ("cooling: direct-to-chip warm water (W40+)", 1.03, 1.15),
+    "immersion": ("cooling: immersion 1-phase", 1.03, 1.1),
     "hyperscale-air": ("Meta", 1.07, 1.12),
     "hyperscale-tower": ("Google fleet", 1.06, 1.11),
 }
@@ -106,6 +107,7 @@ def test_a_constant_ratio() -> None:
     assert series.pue() == pytest.approx(1.25)
     assert series.wue_kg_per_kwh() == pytest.approx(0.5)
     assert series.total_w == pytest.approx([1.25e6, 2.5e6])
+    assert ConstantPue(pue=1.25).it_limit_w([1e6, 2.5e6], 45.0, 20.0).tolist() == [8e5, 2e6]
     with pytest.raises(InputError, match=r"pue: found 0\.9; allowed: a number of at least 1"):
         ConstantPue(pue=0.9)
 

@@ -76,7 +76,7 @@ class DryCooler(CoolingKind):
         difference_k = limit_c - (
             dry_bulb - self._cooled_by_k(np.full(dry_bulb.shape, np.inf), dry_bulb, wet_bulb)
         )
-        return np.asarray(capacity_w * np.clip(difference_k / float(self.cooler.approach), 0.0, 1.0))
+        return np.asarray(capacity_w * self.cooler.unbacked_frac(difference_k))
 
     def operate(
         self, heat_w: FloatArray, capacity_w: float, dry_bulb_c: FloatArray, wet_bulb_c: FloatArray

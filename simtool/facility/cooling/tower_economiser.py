@@ -80,7 +80,7 @@ class TowerEconomiser(CoolingKind):
             tower_c = self.tower.at_best_c(1.0, wet_bulb, backed=True)
             return np.where(tower_c <= self.chiller.hottest_sink_c(), capacity_w, 0.0)
         room_k = float(self.supply_limit or self.chilled_water) - float(self.exchanger_approach) - wet_bulb
-        return np.asarray(capacity_w * np.clip(room_k / float(self.tower.approach), 0.0, 1.0))
+        return np.asarray(capacity_w * self.tower.unbacked_frac(room_k))
 
     def operate(
         self, heat_w: FloatArray, capacity_w: float, dry_bulb_c: FloatArray, wet_bulb_c: FloatArray
