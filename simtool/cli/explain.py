@@ -79,9 +79,9 @@ def _sort(first: str, second: str) -> tuple[str, str]:
 
 
 def _is_target(word: str) -> bool:
-    from simtool.profiles.find import shipped_folder
+    from simtool.profiles.find import shipped_scenarios
 
-    return bool(word) and (Path(word).exists() or (shipped_folder("scenarios") / f"{word}.yaml").is_file())
+    return bool(word) and (Path(word).exists() or word in {path.stem for path in shipped_scenarios()})
 
 
 def _solved(

@@ -197,20 +197,19 @@ def _effects(library: ProfileLibrary) -> list[Row]:
 
 
 def _scenarios(library: ProfileLibrary) -> list[Row]:  # noqa: ARG001 - every list has one signature
-    from simtool.cli.sites import is_datacenter_schema
     from simtool.config.load import load_document
     from simtool.profiles.find import shipped_folder
 
     rows = []
     for path in sorted(shipped_folder("scenarios").glob("*.yaml")):
         data = load_document(path).data
-        if is_datacenter_schema(data.get("schema")):
-            continue
         rows.append({"name": path.stem, "what": " ".join(str(data.get("question", "")).split())})
     return rows
 
 
 def _series(library: ProfileLibrary) -> list[Row]:  # noqa: ARG001
+    """All but weather, whose places have a list of their own."""
+    from simtool.facility.weather import SHIPPED
     from simtool.signals import list_series
 
     return [
@@ -225,6 +224,7 @@ def _series(library: ProfileLibrary) -> list[Row]:  # noqa: ARG001
             "_licence": one.licence,
         }
         for one in list_series()
+        if not one.name.startswith(SHIPPED)
     ]
 
 

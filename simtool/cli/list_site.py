@@ -65,11 +65,11 @@ def _weather(library: ProfileLibrary) -> list[Row]:  # noqa: ARG001 - every list
 def _datacenters(library: ProfileLibrary) -> list[Row]:  # noqa: ARG001
     from simtool.cli.sites import is_datacenter_schema
     from simtool.config.load import load_document
-    from simtool.profiles.find import shipped_folder
+    from simtool.profiles.find import shipped_scenarios
 
     return [
         {"name": path.stem, "what": " ".join(str(data.get("question", "")).split())}
-        for path in sorted(shipped_folder("scenarios").glob("*.yaml"))
+        for path in shipped_scenarios()
         for data in [load_document(path).data]
         if is_datacenter_schema(data.get("schema"))
     ]
