@@ -58,24 +58,28 @@ def run_battery(battery: Battery, breakpoints_s: FloatArray, request_w: FloatArr
     times = breakpoints_s.tolist()
     asked = np.clip(request_w, -battery.discharge_w, battery.charge_w).tolist()
     stored = battery.initial_j
-    stretches: list[tuple[float, int, float, float, float]] = []
+    stretches: list[tuple[float, int, float, float, float, float]] = []
     for index, request in enumerate(asked):
         now, end = times[index], times[index + 1]
-        exchanged = stored_integral = 0.0
+        passed = exchanged = stored_integral = 0.0
         while now < end:
             left = end - now
             length, stored, energy, integral = _stretch(battery, stored, request, left)
-            exchanged, stored_integral = exchanged + energy, stored_integral + integral
+            passed, exchanged, stored_integral = (
+                passed + length,
+                exchanged + energy,
+                stored_integral + integral,
+            )
             later = end if length >= left or left - length <= SHORTEST * abs(end) else now + length
             if later > now:  # else too short for the clock: what happened counts with what follows
-                stretches.append((later, index, exchanged, stored, stored_integral))
-                exchanged = stored_integral = 0.0
+                stretches.append((later, index, passed, exchanged, stored, stored_integral))
+                passed = exchanged = stored_integral = 0.0
             now = later
-    ends, intervals, energies, levels, integrals = (
+    ends, intervals, lengths, energies, levels, integrals = (
         np.array(column) for column in zip(*stretches, strict=True)
     )
     edges = np.concatenate((breakpoints_s[:1], ends))
-    lengths = np.diff(edges)
+    # Over the length as solved, not as the clock rounds it: power is then exactly what was asked for.
     charged, discharged = np.maximum(energies, 0.0), np.maximum(-energies, 0.0)
     stored_j = np.concatenate(([battery.initial_j], levels))
     cycles = full_cycles(stored_j, battery.capacity_j, battery.depth_exponent)
