@@ -310,6 +310,7 @@ class Fleet:
             self.requeue(job)
 
     def requeue(self, job: Running) -> None:
+        """The job gives its devices back and waits, at its old place in the queue."""
         number = job.queued.job
         self.durable_s[number] = job.durable_s
         if job.suspicion is not None:

@@ -6,8 +6,9 @@ import math
 from bisect import bisect_left, bisect_right
 
 from simtool.sim.schedulers import ClusterView, QueuedJob
+from simtool.units import TERA
 
-ENDLESS_S = 1e12
+ENDLESS_S = TERA
 """Stands for the limit of jobs that named none: 30,000 years, the same for all."""
 
 
