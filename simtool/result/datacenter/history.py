@@ -91,7 +91,10 @@ def running(outcome: FleetOutcome, held: Holdings, pools: Sequence[str] | None =
 
 
 def waiting(outcome: FleetOutcome, held: Holdings) -> Steps:
-    """Jobs in the queue: those that have come and not ended, less those that hold devices."""
+    """Jobs in the queue: those that have come and not ended, less those that hold devices.
+
+    A job whose devices are all on failed nodes holds none, also while nobody has noticed.
+    """
     came = outcome.submit_s < outcome.end_s
     ended_s = np.where(np.isnan(outcome.finish_s), outcome.end_s, outcome.finish_s)
     present = counted(outcome.submit_s[came], ended_s[came], outcome.end_s)
