@@ -10,6 +10,8 @@ from typing import NoReturn
 from simtool.errors import InputError, Problem, SimtoolError
 from simtool.sim.schedulers import Choice, ClusterView, QueueView, Scheduler, SignalView
 
+FIELDS = ("start", "preempt", "put_off")
+
 
 def ask(
     name: str,
@@ -33,16 +35,19 @@ def ask(
         raise InputError(Problem(f"scheduler {name!r}", "", found, "a Choice")) from error
     if not isinstance(choice, Choice):
         refuse(name, "", f"answered {choice!r}", "a Choice")
-    for field in ("start", "preempt", "put_off"):
-        numbers = getattr(choice, field)
-        if isinstance(numbers, str) or not isinstance(numbers, Sequence):
-            refuse(name, field, f"found {numbers!r}", "a sequence of jobs")
-        if wrong := [number for number in numbers if not isinstance(number, Integral)]:
-            refuse(name, field, f"found {wrong[0]!r}", "indices of jobs")
-    if not isinstance(choice.num_devices, Mapping):
+    for field, numbers in zip(FIELDS, (choice.start, choice.preempt, choice.put_off), strict=True):
+        given: object = numbers
+        # the usual types first: to ask for the abstract ones takes longer than most decisions
+        if type(given) not in (list, tuple) and (isinstance(given, str) or not isinstance(given, Sequence)):
+            refuse(name, field, f"found {given!r}", "a sequence of jobs")
+        entries: Sequence[object] = numbers
+        for entry in entries:
+            if type(entry) is not int and not isinstance(entry, Integral):
+                refuse(name, field, f"found {entry!r}", "indices of jobs")
+    if type(choice.num_devices) is not dict and not isinstance(choice.num_devices, Mapping):
         refuse(name, "num_devices", f"found {choice.num_devices!r}", "numbers of devices by job")
     wake_s: object = choice.wake_s
-    if not isinstance(wake_s, Real) or math.isnan(wake_s):
+    if (type(wake_s) is not float and not isinstance(wake_s, Real)) or math.isnan(wake_s):
         refuse(name, "wake_s", f"found {wake_s!r}", "a time in seconds")
     return choice
 

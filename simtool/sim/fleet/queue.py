@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
-from collections.abc import Iterator
+import math
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from simtool.sim.schedulers import QueuedJob
 
@@ -20,14 +22,17 @@ class Queue:
     ...     queue.put(QueuedJob(number, size, float(number)))
     >>> [job.job for job in queue.fitting(2)], [job.job for job in queue]
     ([1], [0, 1, 2])
+    >>> [job.job for job in queue.fitting(4, after=0, extra=1, limit_s=60.0)]  # 2 has no limit
+    [1]
     """
 
-    __slots__ = ("_jobs", "_order", "_sizes")
+    __slots__ = ("_jobs", "_limits", "_order", "_sizes")
 
     def __init__(self) -> None:
         self._jobs: dict[int, QueuedJob] = {}
         self._order: list[int] = []
         self._sizes: dict[int, list[int]] = {}
+        self._limits: dict[int, list[tuple[float, int]]] = {}  # by size, the finite ones
 
     def __iter__(self) -> Iterator[QueuedJob]:
         return map(self._jobs.__getitem__, self._order)
@@ -41,19 +46,38 @@ class Queue:
     def __getitem__(self, job: int) -> QueuedJob:
         return self._jobs[job]
 
-    def fitting(self, max_devices: int) -> Iterator[QueuedJob]:
-        """Those that can run on so many devices, in order of submission."""
+    def fitting(
+        self, max_devices: int, *, after: int = -1, extra: int | None = None, limit_s: float = math.inf
+    ) -> Iterator[QueuedJob]:
+        """Those that can run on so many devices, in order of submission; see `QueueView`."""
+        most = max_devices if extra is None else min(extra, max_devices)
         if len(self._order) <= FEW:
-            return (job for job in self if (job.min_devices or job.num_devices) <= max_devices)
-        sizes = [jobs for size, jobs in self._sizes.items() if size <= max_devices]
-        if len(sizes) == 1:
-            return map(self._jobs.__getitem__, sizes[0])
-        return map(self._jobs.__getitem__, heapq.merge(*sizes))
+            for number in self._order[bisect_right(self._order, after) :]:
+                job = self._jobs[number]
+                least = job.min_devices or job.num_devices
+                if least <= most or (
+                    least <= max_devices and job.limit_s <= limit_s and job.limit_s < math.inf
+                ):
+                    yield job
+            return
+        runs: list[Iterable[int]] = []
+        for size, numbers in self._sizes.items():
+            if size <= most:
+                begin = bisect_right(numbers, after)
+                runs.append(map(numbers.__getitem__, range(begin, len(numbers))))
+            elif size <= max_devices:
+                limits = self._limits.get(size, [])
+                short = limits[: bisect_right(limits, (limit_s, math.inf))]
+                runs.append(sorted(number for _, number in short if number > after))
+        yield from map(self._jobs.__getitem__, heapq.merge(*runs) if len(runs) > 1 else chain(*runs))
 
     def put(self, job: QueuedJob) -> None:
         """A job begins to wait, at the place of its number."""
         self._jobs[job.job] = job
-        sizes = self._sizes.setdefault(job.min_devices or job.num_devices, [])
+        size = job.min_devices or job.num_devices
+        sizes = self._sizes.setdefault(size, [])
+        if job.limit_s < math.inf:
+            insort(self._limits.setdefault(size, []), (job.limit_s, job.job))
         for jobs in (self._order, sizes):
             if jobs and jobs[-1] > job.job:
                 insort(jobs, job.job)
@@ -72,4 +96,7 @@ class Queue:
             del jobs[bisect_left(jobs, number)]
         if not self._sizes[size]:
             del self._sizes[size]
+        if job.limit_s < math.inf:
+            limits = self._limits[size]
+            del limits[bisect_left(limits, (job.limit_s, number))]
         return job

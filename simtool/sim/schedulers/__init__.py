@@ -69,8 +69,17 @@ class QueueView(Protocol):
 
     def __len__(self) -> int: ...
 
-    def fitting(self, max_devices: int) -> Iterator[QueuedJob]:
-        """Those that need at most so many devices, in order of submission."""
+    def fitting(
+        self, max_devices: int, *, after: int = -1, extra: int | None = None, limit_s: float = math.inf
+    ) -> Iterator[QueuedJob]:
+        """Those that can run on so many devices, in order of submission.
+
+        Args:
+            max_devices: that they need at most.
+            after: only those with a larger index.
+            extra: of those that need more than this, only those with a finite limit up to `limit_s`; None: all.
+            limit_s: see `extra` [s].
+        """
         ...
 
 
@@ -186,9 +195,19 @@ class Waiting:
     def __len__(self) -> int:
         return len(self.jobs)
 
-    def fitting(self, max_devices: int) -> Iterator[QueuedJob]:
-        """Those that need at most so many devices."""
-        return (job for job in self.jobs if (job.min_devices or job.num_devices) <= max_devices)
+    def fitting(
+        self, max_devices: int, *, after: int = -1, extra: int | None = None, limit_s: float = math.inf
+    ) -> Iterator[QueuedJob]:
+        """Those that can run on so many devices; see `QueueView`."""
+        most = max_devices if extra is None else extra
+        for job in self.jobs:
+            least = job.min_devices or job.num_devices
+            if (
+                job.job > after
+                and least <= max_devices
+                and (least <= most or (job.limit_s <= limit_s and job.limit_s < math.inf))
+            ):
+                yield job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

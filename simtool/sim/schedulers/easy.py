@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from simtool.sim.schedulers import (
@@ -17,6 +17,9 @@ from simtool.sim.schedulers import (
     SignalView,
     power_allows,
 )
+
+ROUNDING = 1e-9
+"""By so much longer limits are looked at; whether they are in time is then decided exactly."""
 
 
 @SCHEDULERS.register("easy")
@@ -98,34 +101,55 @@ def gap_filling(
     Args:
         queue: jobs in order.
         first: the first that does not fit.
-        passed: jobs that shall not start now, or start already.
+        passed: jobs that shall not start now, or start already; among them all before the first.
         room: devices and power that are left.
         now_s: the time.
         gap_order: sorts the jobs that are tried; None: by submission.
     """
-    chosen: list[int] = []
-    free, spare_w = room.free, room.spare_w
-    shadow_s, extra, extra_w = -math.inf, 0, 0.0
-    candidates: Iterable[QueuedJob] = queue.fitting(free)
+    if not any(
+        job.num_devices <= room.free and job.power_w <= room.spare_w and job.job not in passed
+        for job in queue.fitting(room.free, after=first.job)
+    ):
+        return []  # nobody to make a reservation against
+    gap = _Gap(first, passed, room, now_s)
     if gap_order is not None:
-        candidates = sorted(candidates, key=gap_order)
-    for job in candidates:
-        if job.num_devices > free or job.power_w > spare_w or job.job == first.job or job.job in passed:
-            continue
-        if shadow_s == -math.inf:
-            shadow_s, extra, extra_w = reservation(first, *room, now_s)
-        in_time = job.limit_s < math.inf and now_s + job.limit_s <= shadow_s
-        if not in_time and (job.num_devices > extra or job.power_w > extra_w):
-            continue
-        chosen.append(job.job)
-        free -= job.num_devices
-        spare_w -= job.power_w
-        if not in_time:
-            extra -= job.num_devices
-            extra_w -= job.power_w
-        if free == 0:
-            break
+        ordered = sorted(gap.candidates(queue, first.job), key=gap_order)
+        return [job.job for job in ordered if gap.takes(job)]
+    chosen: list[int] = []
+    last: int | None = first.job
+    while last is not None and gap.free:
+        # asked anew after each: what is left is less, and fewer have to be looked at
+        last = next((job.job for job in gap.candidates(queue, last) if gap.takes(job)), None)
+        chosen += [] if last is None else [last]
     return chosen
+
+
+class _Gap:
+    """What is left beside the reservation of the first job."""
+
+    def __init__(self, first: QueuedJob, passed: set[int], room: Room, now_s: float) -> None:
+        self.free, self._spare_w = room.free, room.spare_w
+        self._passed, self._now_s = passed, now_s
+        self._shadow_s, self._extra, self._extra_w = reservation(first, *room, now_s)
+
+    def candidates(self, queue: QueueView, after: int) -> Iterator[QueuedJob]:
+        """Jobs that may be in time, or need no more than the extra devices."""
+        window_s = (self._shadow_s - self._now_s) * (1.0 + ROUNDING)
+        return queue.fitting(self.free, after=after, extra=self._extra, limit_s=window_s)
+
+    def takes(self, job: QueuedJob) -> bool:
+        """Whether a job starts; if so, less is left."""
+        if job.num_devices > self.free or job.power_w > self._spare_w or job.job in self._passed:
+            return False
+        in_time = job.limit_s < math.inf and self._now_s + job.limit_s <= self._shadow_s
+        if not in_time:
+            if job.num_devices > self._extra or job.power_w > self._extra_w:
+                return False
+            self._extra -= job.num_devices
+            self._extra_w -= job.power_w
+        self.free -= job.num_devices
+        self._spare_w -= job.power_w
+        return True
 
 
 def as_running(job: QueuedJob, now_s: float) -> RunningJob:
