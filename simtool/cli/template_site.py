@@ -19,22 +19,22 @@ duration: 14 d               # without it: until the last job has ended
 time_zone: America/Los_Angeles   # for the months of a bill whose tariff names none
 
 pools:                       # equal nodes that jobs share; several pools are several entries
-  - name: main
+  - name: main               # a word for results, and for 'pool: ...' of jobs
     accelerator: h100-sxm    # 'simtool list hardware'; node and network are its usual ones
-    num_nodes: 32
+    num_nodes: 32            # nodes that run jobs
     spare_nodes: 1           # nodes that only replace failed ones
     nodes_per_rack: 4        # for placement
 
-jobs:
+jobs:                        # one of the three below, or several together
   campaign:                  # training runs, as scenarios describe them ('simtool list scenarios', or a path)
-    - name: pretrain
+    - name: pretrain         # results call it so
       scenario: megatron-22b
-      num_nodes: 8           # in place of the scenario's cluster
+      num_nodes: 8           # that it takes, in place of the scenario's cluster
       layout: auto           # the fastest that fits on so many
       tokens: 10 Gtoken      # in place of the scenario's
-      submit: 2025-03-02T08:00Z
+      submit: 2025-03-02T08:00Z   # when it joins the queue
       priority: 10           # higher goes first, where the scheduler looks at it
-      checkpoint: {kind: asynchronous, write: 60 s, stall: 5 s, interval: 1 h}
+      checkpoint: {kind: asynchronous, write: 60 s, stall: 5 s, interval: 1 h}   # or interval: daly
       restart: 5 min         # loading the checkpoint, until the first new step
   generator:                 # everybody else's jobs, drawn from a fitted source of jobs
     profile: philly-2017     # 'simtool list job-generators'; of your own jobs: 'simtool jobs TRACE -o mine.yaml'
@@ -44,7 +44,7 @@ jobs:
     activity: 0.42           # share of the time in which they compute; in the rest they wait
     limit: 3                 # time that such a job asks for, over the time that it takes
 
-scheduler:
+scheduler:                   # how jobs wait and where they are put
   name: easy                 # 'simtool list schedulers'
   placement: nodes           # 'simtool list placements'
 
@@ -69,8 +69,8 @@ water: {grid: 1.8 l/kWh}     # consumed at the power plants; what the building t
 economics:                   # without it, electricity alone is billed
   mode: own                  # or: rent, with 'price: 2.50 USD/h'
   network_share: 0.2         # network and storage, as a fraction of the nodes
-  lifetime: 5 year
-  interest_per_year: 0.08
+  lifetime: 5 year           # over which the price is spread
+  interest_per_year: 0.08    # of the money that stands in it
   residual_value: 0.1        # at the end of the lifetime, as a fraction of the price
   utilisation: 1             # the site's hardware is charged for whenever it stands there
   maintenance_per_year: 0.03 # as a fraction of the hardware price

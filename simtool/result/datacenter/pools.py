@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simtool.config.load_datacenter import LoadedDatacenter
 from simtool.config.scenario import Cluster
@@ -46,7 +46,7 @@ def build_pools(loaded: LoadedDatacenter, library: ProfileLibrary) -> tuple[Pric
     for index, pool in enumerate(loaded.datacenter.pools):
 
         def locate(field: str, index: int = index) -> str:
-            return loaded.locate(f"pools[{index}].{field.removeprefix('cluster.').removeprefix('software.')}")
+            return loaded.locate(_field(field, index))
 
         try:
             machine = build_machine(
@@ -63,7 +63,7 @@ def build_pools(loaded: LoadedDatacenter, library: ProfileLibrary) -> tuple[Pric
                 locate=locate,
             )
         except InputError as error:
-            problems += error.problems
+            problems += [replace(one, field=_field(one.field, index)) for one in error.problems]
             continue
         fleet = Pool(
             name=pool.name,
@@ -79,3 +79,8 @@ def build_pools(loaded: LoadedDatacenter, library: ProfileLibrary) -> tuple[Pric
     if problems:
         raise InputError(problems)
     return tuple(found)
+
+
+def _field(of_scenario: str, index: int) -> str:
+    """Field of a pool that stands for one of a scenario's cluster or software."""
+    return f"pools[{index}].{of_scenario.removeprefix('cluster.').removeprefix('software.')}"
