@@ -186,6 +186,11 @@ class Course:
 
     def pieces(self, time_s: float, skip: int = 0) -> list[Piece]:
         """All it did until a time, in order, without the first `skip` stretches of work and their stops."""
+        if self._stopping is None and self.lead_s == 0.0:
+            until_s = min(self._end_of(0), time_s)
+            worked_s = min(self.total_s - self.done_s, (time_s - self.begin_s) * self.speed)
+            done_s = self.done_s + worked_s
+            return [Piece(self.begin_s, until_s, self.pattern, done_s)] if until_s > self.begin_s else []
         found: list[Piece] = []
 
         def add(t0_s: float, t1_s: float, pattern: Pattern | None, done_s: float) -> None:

@@ -88,7 +88,7 @@ class Running:
         moving_s: float = 0.0,
     ) -> None:
         self.queued, self.use, self.spans, self.books = queued, use, spans, books
-        self.num_held = sum(stop - start for start, stop in spans)
+        self.num_held = queued.num_devices
         self.start_s, self.total_s, self.durable_s = now_s, total_s, durable_s
         self.point, self.slowed = point, slowed
         self.straggle = 1.0
@@ -158,7 +158,8 @@ class Running:
         else:
             self.settle(now_s)
         self.suspicion = None
-        self._book(math.inf)
+        self._write(self.pending, math.inf)
+        self.pending = []
 
     def interrupt(self, now_s: float, detection_s: float) -> None:
         """Something breaks: what is not saved is lost, and it goes on in vain until it notices."""
