@@ -80,6 +80,7 @@ def set_up(manifest: dict[str, Any]) -> dict[str, str]:
         "start": str(setup["start"]),
         "scheduler": str(setup["scheduler"]),
         "placement": str(setup["placement"]),
+        "power": show_site.limit_words(setup["power_limits"]) or "no limit",
         "failures": str(setup["reliability"]),
         "building": ", ".join(str(site["facility"]) for site in one),
         "weather": ", ".join(str(site["weather"] or "none") for site in one),
@@ -124,17 +125,27 @@ def _show(labels: list[str], rows: list[dict[str, Any]]) -> None:
             headings += [label, "ratio" + " " * headings.count("ratio")]
         table = console.table(headings, right=headings[1:], fold=headings)
         told: set[str] = set()
+        same = 0
         for one in shown_rows:
             row = by_name.get(one.name)
             if row is None or one.name in told or not any(row["value"].values()):
                 continue
             told.add(one.name)
+            if _is_same(row, [labels[0], *shown]) and not console.is_verbose():
+                same += 1
+                continue
             cells = ["  " * one.depth + one.label, _value(row, labels[0])]
             for label in shown:
                 ratio = row["ratio"].get(label)
                 cells += [_value(row, label), "" if ratio is None else f"{ratio:.3g}"]
             table.add_row(*cells)
         console.show(table, below=begin + per_run < len(others))
+        if same:
+            console.say(f"{same} more quantities are the same; -v shows them")
+
+
+def _is_same(row: dict[str, Any], labels: Sequence[str]) -> bool:
+    return all(row["value"].get(label) == row["value"].get(labels[0]) for label in labels)
 
 
 def _value(row: dict[str, Any], label: str) -> str:

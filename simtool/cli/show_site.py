@@ -78,6 +78,8 @@ def header(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None:
         f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC ({length}); scheduler {setup['scheduler']}, placement "
         f"{setup['placement']}; failures: {setup['reliability']}"
     )
+    if limits := limit_words(setup["power_limits"]):
+        console.say(f"power of all servers: {limits}")
     for site in setup["sites"]:
         name = f"{site['name']}: " if site["name"] else ""
         weather = f" in the weather of {site['weather']}" if site["weather"] else ""
@@ -90,6 +92,18 @@ def header(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None:
     if money:
         console.say(f"hardware: {setup['economics']}, {money['kind']} {money['year']} USD")
     console.line("")
+
+
+def limit_words(limits: Mapping[str, Any]) -> str:
+    """Limits of the servers' power in words; empty if there are none.
+
+    >>> limit_words({"limit_w": 85000.0, "num_changes": 0, "num_curtailments": 2})
+    'at most 85 kW, 2 calls of the grid'
+    """
+    parts = [] if limits["limit_w"] is None else [f"at most {units.display(limits['limit_w'], 'W')}"]
+    for name, word in (("num_changes", "changes of the limit"), ("num_curtailments", "calls of the grid")):
+        parts += [f"{limits[name]} {word}"] if limits[name] else []
+    return ", ".join(parts)
 
 
 def pool_words(pool: Mapping[str, Any]) -> str:

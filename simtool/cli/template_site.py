@@ -28,7 +28,7 @@ pools:                       # equal nodes that jobs share; several pools are se
 jobs:                        # one of the three below, or several together
   campaign:                  # training runs, as scenarios describe them ('simtool list scenarios', or a path)
     - name: pretrain         # results call it so
-      scenario: megatron-22b
+      scenario: megatron-22b # the model, its batch and precision
       num_nodes: 8           # that it takes, in place of the scenario's cluster
       layout: auto           # the fastest that fits on so many
       tokens: 10 Gtoken      # in place of the scenario's

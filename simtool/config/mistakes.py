@@ -62,7 +62,16 @@ class Flaw:
 
 def flaws_of(error: ValidationError, data: Any) -> list[Flaw]:
     """All mistakes in `data`, each once, at its path."""
-    return _settled([flaw for details in error.errors(include_url=False) for flaw in _flaws(details, data)])
+    found = [details for details in error.errors(include_url=False) if not _misses_wrong_items(details)]
+    return _settled([flaw for details in found for flaw in _flaws(details, data)])
+
+
+def _misses_wrong_items(details: Any) -> bool:
+    """Whether a list is called too short because pydantic counts its right items alone; the wrong ones are told."""
+    if details["type"] != "too_short":
+        return False
+    written = details["input"]
+    return isinstance(written, list | tuple) and len(written) >= details["ctx"]["min_length"]
 
 
 def place_of(flaw: Flaw, document: Document) -> Mark:

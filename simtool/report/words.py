@@ -144,6 +144,7 @@ _SUFFIXES = (
     "_tokens_per_s",
     "_flop_per_s",
     "_usd_per_kwh",
+    "_kg_per_kwh",
     "_kgco2e",
     "_bytes",
     "_flop",

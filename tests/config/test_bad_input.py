@@ -458,3 +458,22 @@ def test_a_missing_key_below_an_override_is_placed_there(bend: Bend) -> None:
         ("--set", "workload.tokens.kind"),
         ("--set", "workload.tokens.source"),
     ]
+
+
+def test_a_list_with_a_wrong_item_is_not_called_too_short(tmp_path: Path) -> None:
+    from simtool.config.load_datacenter import load_datacenter
+
+    path = tmp_path / "site.yaml"
+    path.write_text(
+        "schema: simtool/datacenter/1\nname: site\nstart: 2022-01-01T00:00Z\n"
+        "pools:\n  - {name: main, accelerator: h100-sxm, num_node: 2}\n"
+        "jobs: {trace: {file: jobs.csv}, work: {activity: 0.5}}\n"
+        "facility: {pue: 1.2}\nelectricity: {price: 0.08 USD/kWh}\n",
+        "utf-8",
+    )
+    with pytest.raises(InputError) as caught:
+        load_datacenter(path)
+    assert {problem.field for problem in caught.value.problems} == {"pools[0].num_node", "pools[0].num_nodes"}
+    with pytest.raises(InputError) as caught:
+        load_datacenter(path, ["pools=[]"])
+    assert [problem.field for problem in caught.value.problems] == ["pools"]

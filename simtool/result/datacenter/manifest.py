@@ -96,11 +96,22 @@ def set_up(result: DatacenterResult) -> dict[str, Any]:
         "scheduler": datacenter.scheduler.name,
         "placement": datacenter.scheduler.placement,
         "reliability": _reliability(result),
+        "power_limits": _limits(result),
         "sites": [_site(one) for one in result.sites],
         "economics": None if datacenter.economics is None else datacenter.economics.mode,
         "money": None if datacenter.economics is None else datacenter.economics.money.model_dump(mode="json"),
         "num_jobs": len(result.outcome.names),
         "num_events": result.outcome.num_events,
+    }
+
+
+def _limits(result: DatacenterResult) -> dict[str, Any]:
+    """The standing limit of all servers [W], and how often it changes or the grid calls."""
+    power = result.datacenter.power
+    return {
+        "limit_w": None if power.limit is None else float(power.limit),
+        "num_changes": len(power.changes),
+        "num_curtailments": len(power.curtailments),
     }
 
 
