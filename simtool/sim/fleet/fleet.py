@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import simpy
@@ -25,6 +26,11 @@ from simtool.units import display
 
 EVENTS_PER_REPORT = 4096
 """Progress is told at most once in as many events."""
+
+MAX_ROUNDS = 16
+"""A scheduler is asked so often in one moment, if free devices lie wrongly for what it wants to start."""
+MAX_TRIES = 1000
+"""A job that begins so often without anything more being saved will never end."""
 
 LEAVING_ORDER = (Stage.RUNNING, Stage.SAVING, Stage.DETECTING)
 """Who leaves first when a power limit is too low for all."""
@@ -55,14 +61,16 @@ class Fleet:
         self._racks = any(kind.speed_across_racks < 1.0 for kind in plan.kinds)
         self._preempts = bool(jobs.preemptible.any())
         num = len(jobs)
-        self.kind_of, self.run_s = list(kinds), jobs.run_s.tolist()
-        self.ending = jobs.outcome.tolist()
+        # arrays, not lists: the garbage collector walks through lists again and again
+        self.kind_of, self.run_s = array("q", kinds), array("d", jobs.run_s.tobytes())
+        self.ending = array("b", jobs.outcome.tobytes())
         self.running: dict[int, Running] = {}
         self.durable_s: dict[int, float] = {}  # of jobs that wait to go on
-        self.since_s = [math.nan] * num  # when it began to wait
-        self.waited_s, self.start_s, self.finish_s = [0.0] * num, [math.nan] * num, [math.nan] * num
-        self.status, self.pool_of = bytearray([NEVER_STARTED]) * num, [-1] * num
-        self.devices = jobs.num_devices.tolist()
+        never, none = array("d", [math.nan]), array("d", [0.0])
+        self.since_s = never * num  # when it began to wait
+        self.waited_s, self.start_s, self.finish_s = none * num, never * num, never * num
+        self.status, self.pool_of = bytearray([NEVER_STARTED]) * num, array("h", [-1]) * num
+        self.devices = array("q", jobs.num_devices.tobytes())
         self.carried: dict[int, tuple[list[Undecided], Suspicion | None]] = {}  # of the same
         self.preempted: dict[int, int] = {}
         self.interrupted: dict[int, int] = {}
@@ -114,10 +122,7 @@ class Fleet:
         for pool in self.pools:
             if not pool.queue or not (pool.num_free_devices or self._preempts):
                 continue
-            choice = ask(self.plan.scheduler, self._select, pool.queue, pool, self.signals[pool.index], now_s)
-            for number in choice.start:
-                if not self._start(pool, number, choice.num_devices.get(number)):
-                    break
+            choice = self._choose(pool)
             for number in choice.preempt:
                 self._preempt(pool, number)
             for number in choice.put_off:
@@ -128,6 +133,28 @@ class Fleet:
                 self.clock.until(choice.wake_s, LAST).callbacks.append(self._woken)
         if self._governor is not None:
             self._govern()
+
+    def _choose(self, pool: PoolState) -> Choice:
+        """Ask the scheduler and start what it names; again, where free devices lie so that a job cannot start.
+
+        It then sees that job as one that needs more than is free, until devices are given back.
+        """
+        for _ in range(MAX_ROUNDS):
+            choice = ask(
+                self.plan.scheduler,
+                self._select,
+                pool.seen_queue(),
+                pool,
+                self.signals[pool.index],
+                self.clock.now,
+            )
+            for number in choice.start:
+                if not self._start(pool, number, choice.num_devices.get(number)):
+                    pool.unplaced.add(number)
+                    break
+            else:
+                break
+        return choice
 
     def _woken(self, _event: simpy.Event) -> None:
         self._wakes.discard(self.clock.now)
@@ -276,8 +303,7 @@ class Fleet:
         pool.delist(job)
         if self._watch:
             pool.unhold(job.spans)
-        pool.free.add(job.spans)
-        pool.drain(job.spans)
+        pool.give_back(job.spans)
         if job.num_interruptions:
             self.interrupted[number] = self.interrupted.get(number, 0) + job.num_interruptions
         self.hand_out(pool)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import chain
 from typing import TYPE_CHECKING
 
+import numpy as np
 import simpy
 
 from simtool.jobs.table import JobTable
@@ -15,6 +17,9 @@ from simtool.sim.schedulers import QueuedJob
 
 if TYPE_CHECKING:
     from simtool.sim.fleet.fleet import Fleet
+
+ROWS_AT_ONCE = 4096
+"""Rows of the table that are plain numbers at one time."""
 
 
 class Gate:
@@ -27,16 +32,19 @@ class Gate:
     def submits(self, jobs: JobTable) -> Generator[simpy.Event, None, None]:
         """The process that submits all jobs."""
         clock = self._fleet.clock
-        rows = zip(
-            jobs.submit_s.tolist(),
-            jobs.num_devices.tolist(),
-            jobs.limit_s.tolist(),
-            jobs.priority.tolist(),
-            jobs.preemptible.tolist(),
-            jobs.deadline_s.tolist(),
-            jobs.min_devices.tolist(),
-            self._fleet.kind_of,
-            strict=True,
+        columns = (
+            jobs.submit_s,
+            jobs.num_devices,
+            jobs.limit_s,
+            jobs.priority,
+            jobs.preemptible,
+            jobs.deadline_s,
+            jobs.min_devices,
+            np.frombuffer(self._fleet.kind_of, np.int64),
+        )
+        rows = chain.from_iterable(
+            zip(*(column[begin : begin + ROWS_AT_ONCE].tolist() for column in columns), strict=True)
+            for begin in range(0, len(jobs), ROWS_AT_ONCE)
         )
         for number, (submit_s, num, limit_s, priority, may, deadline_s, least, kind) in enumerate(rows):
             if submit_s > clock.now:
