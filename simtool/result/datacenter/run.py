@@ -15,7 +15,7 @@ from simtool.config.datacenter_hire import Hire
 from simtool.config.load_datacenter import LoadedDatacenter
 from simtool.config.scenario import Money, Own, Rent
 from simtool.profiles.find import ProfileLibrary
-from simtool.provenance import Derived, Input
+from simtool.provenance import Derived, Input, Sourced
 from simtool.result.datacenter.accounts import (
     SiteAccounts,
     all_sites,
@@ -39,6 +39,13 @@ from simtool.result.datacenter.swing import swing_quantities
 from simtool.sim.fleet.outcome import FleetOutcome
 
 Progress = Callable[[str, float], None]
+WHOLE_TIME = Sourced(
+    value=1.0,
+    unit="",
+    kind="assumed",
+    source="the ledger of a datacenter holds every accelerator for all of its time, idle time included",
+)
+"""Utilisation by which a datacenter's own hardware is charged: what stands idle is in the ledger, and paid once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,12 +163,23 @@ def _costs(
         if isinstance(how, Rent):
             found = rent_cost(ledger, how.price, how.money)
         elif isinstance(how, Own):
-            found = own_cost(ledger, how, hardware, it_capacity_w=pool.capacity_w)
+            paid = how.model_copy(update={"utilisation": WHOLE_TIME})
+            found = own_cost(ledger, paid, hardware, it_capacity_w=pool.capacity_w)
             notes += own_notes(how, hardware)
+            if float(how.utilisation) != 1.0:
+                notes.append(_simulated_utilisation(how))
         else:
             found = ()
         lines += [_of_pool(line, pool.name) if several else line for line in found]
     return tuple(lines), tuple(dict.fromkeys(notes))
+
+
+def _simulated_utilisation(own: Own) -> str:
+    """That a written utilisation has nothing to say where the real one is simulated."""
+    return (
+        f"economics.utilisation {float(own.utilisation):g} is not applied: what is owned is charged for all the time "
+        "that passes, and how much of it is used is simulated"
+    )
 
 
 def _electricity(one: SiteAccounts, outcome: FleetOutcome, money: Money) -> list[CostLine]:
@@ -202,16 +220,14 @@ def _of_pool(line: CostLine, pool: str) -> CostLine:
 
 def _embodied(site: PreparedSite, outcome: FleetOutcome) -> tuple[tuple[CarbonLine, ...], tuple[str, ...]]:
     how = site.loaded.datacenter.economics
-    known = economics()
-    lifetime = how.lifetime if isinstance(how, Own) else known.hardware_lifetime
-    utilisation = how.utilisation if isinstance(how, Own) else known.utilisation
+    lifetime = how.lifetime if isinstance(how, Own) else economics().hardware_lifetime
     several = len(site.pools) > 1
     lines: list[CarbonLine] = []
     notes: list[str] = []
     for pool in site.pools:
         hardware = Hardware(accelerator=pool.machine.accelerator, node=pool.machine.node)
         notes += embodied_notes(hardware)
-        for line in carbon_embodied(outcome.ledgers[pool.name], hardware, lifetime, utilisation):
+        for line in carbon_embodied(outcome.ledgers[pool.name], hardware, lifetime, WHOLE_TIME):
             name = f"{line.amount.name.removesuffix('_kgco2e')}_{pool.name.replace('-', '_')}_kgco2e"
             amount = replace(line.amount, name=name) if several else line.amount
             lines.append(replace(line, amount=amount))
