@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simtool.account.costs import CostLine, device_time_line
+from simtool.account.costs import WHOLE_DEVICE, CostLine, spread_over
 from simtool.account.price_table import read_price_table
 from simtool.account.rent import BillingTerms, Leases, RentBill, Reservation, rent_bill
 from simtool.config.datacenter_hire import Hire
@@ -14,10 +14,14 @@ from simtool.config.load_datacenter import LoadedDatacenter
 from simtool.config.scenario import Series
 from simtool.errors import InputError, Problem
 from simtool.ledger import Ledger
+from simtool.ledger.sums import FloatArray, IntArray, sum_by_key
 from simtool.provenance import Derived, Input, Sourced
 from simtool.result.datacenter.signals import Place, series_of
 from simtool.signals import Signal
 from simtool.sim.fleet.outcome import FleetOutcome
+
+HIRE = "hire, "
+"""Lines of the provider's bill begin so."""
 
 
 def hire_cost(loaded: LoadedDatacenter, hire: Hire, outcome: FleetOutcome) -> tuple[CostLine, ...]:
@@ -32,42 +36,81 @@ def hire_cost(loaded: LoadedDatacenter, hire: Hire, outcome: FleetOutcome) -> tu
         bill = _bill(hire, ledger, outcome.end_s, on_demand, spot)
         suffix = f", {pool}" if len(outcome.ledgers) > 1 else ""
         word = f"_{pool.replace('-', '_').replace('.', '_')}" if suffix else ""
+        while_held: dict[str, float] = {}
+        for (job, state), seconds in ledger.group("device_s", ("job", "state")).items():
+            if job:
+                while_held[state] = while_held.get(state, 0.0) + seconds
         for line in bill.lines:
             price = on_demand if line.name == "on demand" and on_demand is not None else None
+            amount = Derived(
+                name=f"cost_hire_{line.name.replace(' ', '_')}{word}_usd",
+                value=line.amount_usd,
+                unit="USD",
+                formula=f"{line.accelerator_hours:,.0f} accelerator-hours x "
+                f"{line.usd_per_accelerator_hour:.4g} USD/h",
+                inputs=() if price is None else (Input("price per accelerator-hour", price),),
+            )
             lines.append(
-                device_time_line(
-                    ledger,
-                    f"hire, {line.name}{suffix}",
-                    Derived(
-                        name=f"cost_hire_{line.name.replace(' ', '_')}{word}_usd",
-                        value=line.amount_usd,
-                        unit="USD",
-                        formula=f"{line.accelerator_hours:,.0f} accelerator-hours x "
-                        f"{line.usd_per_accelerator_hour:.4g} USD/h",
-                        inputs=() if price is None else (Input("price per accelerator-hour", price),),
-                    ),
-                    hire.money,
+                CostLine(
+                    name=f"{HIRE}{line.name}{suffix}",
+                    amount=amount,
+                    driver="device time",
+                    money=hire.money,
+                    portions=spread_over(amount.value, while_held, WHOLE_DEVICE),
                     note=line.note,
                 )
             )
     return tuple(lines)
 
 
-def leases_of(ledger: Ledger, *, is_spot: bool = False) -> Leases:
-    """Every stretch of time in which a job held the same number of accelerators."""
-    segments = ledger.segments()
-    held = segments["job"] != ""
-    job, begin_s, end_s = segments["job"][held], segments["t0_s"][held], segments["t1_s"][held]
-    num = segments["num_devices"][held]
-    _, code = np.unique(job, return_inverse=True)
-    order = np.lexsort((begin_s, code))
-    code, begin_s, end_s, num = code[order], begin_s[order], end_s[order], num[order]
-    if code.size == 0:
-        return Leases.of(np.zeros(0), np.zeros(0), np.zeros(0, np.int64), is_spot=is_spot)
-    goes_on = (code[1:] == code[:-1]) & (begin_s[1:] == end_s[:-1]) & (num[1:] == num[:-1])
-    first = np.concatenate([[True], ~goes_on])
-    last = np.concatenate([~goes_on, [True]])
-    return Leases.of(begin_s[first], end_s[last], num[first], is_spot=is_spot)
+def hire_shares(loaded: LoadedDatacenter, hire: Hire, outcome: FleetOutcome) -> dict[str, FloatArray]:
+    """What the leases of every job cost by pool, shape (1 + jobs of the pool's ledger,); first what no job leased.
+
+    Only the part of a reservation that stayed unused is nobody's.
+    """
+    on_demand, spot = _prices(loaded, hire, outcome.end_s)
+    found = {}
+    for pool, ledger in outcome.ledgers.items():
+        _, job = leases_of(ledger)
+        bill = _bill(hire, ledger, outcome.end_s, on_demand, spot)
+        found[pool] = sum_by_key(job, bill.lease_usd, 1 + len(ledger.jobs))
+        found[pool][0] += bill.unused_reservation_usd
+    return found
+
+
+def leases_of(ledger: Ledger, *, is_spot: bool = False) -> tuple[Leases, IntArray]:
+    """Leases, and the number of the job that holds each, from 1 on in the order of the ledger's jobs.
+
+    Where a job gets more accelerators a further lease begins, of the difference. Where it gives some back, those
+    that it took last are given back first; the leases of the others go on.
+    """
+    table = ledger.table
+    held = table.job > 0
+    num = table.num_devices[held].astype(np.int64)
+    num_times = len(table.breakpoints_s) + 1
+    job = table.job[held].astype(np.int64) * num_times
+    keys, place = np.unique(
+        np.concatenate([job + table.begins[held], job + table.ends[held]]), return_inverse=True
+    )
+    changes = np.zeros(keys.size, np.int64)
+    np.add.at(changes, place, np.concatenate([num, -num]))
+    stack: list[tuple[int, int]] = []
+    found: list[tuple[int, int, int, int]] = []
+    for key, change in zip(keys[changes != 0].tolist(), changes[changes != 0].tolist(), strict=True):
+        if change > 0:
+            stack.append((key, change))
+            continue
+        left = -change
+        while left:
+            begin, size = stack.pop()
+            ended = min(left, size)
+            found.append((begin // num_times, begin % num_times, key % num_times, ended))
+            left -= ended
+            if size > ended:
+                stack.append((begin, size - ended))
+    holder, begins, ends, sizes = np.array(found, np.int64).reshape(-1, 4).T
+    times_s = table.breakpoints_s
+    return Leases.of(times_s[begins], times_s[ends], sizes, is_spot=is_spot), holder
 
 
 def _bill(
@@ -75,7 +118,7 @@ def _bill(
 ) -> RentBill:
     reserved = hire.reserved
     return rent_bill(
-        leases_of(ledger, is_spot=spot is not None),
+        leases_of(ledger, is_spot=spot is not None)[0],
         on_demand_usd_per_hour=None if on_demand is None else float(on_demand),
         spot_usd_per_hour=spot,
         reservation=None

@@ -2,22 +2,29 @@
 
 Electricity is handed to those who drew it when it was drawn: an energy line of the bill by the power of each in every
 step of the bill, a demand line by the power of each in the interval that set the peak, a fixed line by energy in
-the month. Losses and cooling go with the power of the devices at the moment.
+the month. Losses and cooling go with the power of the devices at the moment. What is paid by time goes by
+accelerator-time in the pool, idle time to nobody; what is hired goes to the job that leased it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from simtool.account.costs import CostLine
+from simtool.config.datacenter_hire import Hire
 from simtool.ledger import LEDGER_STATES
 from simtool.ledger.sums import FloatArray, sum_by_key
 from simtool.result.datacenter.accounts import SiteAccounts
+from simtool.result.datacenter.hire import HIRE, hire_shares
 from simtool.result.datacenter.history import GROUPS, job_rows, pool_names
+from simtool.result.datacenter.prepare import PreparedSite
 from simtool.result.datacenter.result import DatacenterResult
 from simtool.result.datacenter.steps import Steps, total
+from simtool.sim.fleet.outcome import FleetOutcome
 from simtool.units import JOULES_PER_KWH
 
 ELECTRICITY = "electricity, "
@@ -48,7 +55,13 @@ class PerJob:
 
 def per_job(result: DatacenterResult) -> PerJob:
     """Shares of every job; they sum to the totals of the result."""
-    outcome = result.outcome
+    return shares_of(result.site, result.outcome, result.sites, result.costs)
+
+
+def shares_of(
+    site: PreparedSite, outcome: FleetOutcome, views: Sequence[SiteAccounts], costs: Sequence[CostLine]
+) -> PerJob:
+    """Shares of every job in what the sites drew, in their bills and carbon, and in these costs."""
     num = len(outcome.names) + 1
     held, energy = np.zeros(num), {group: np.zeros(num) for group in GROUPS}
     by_pool: dict[str, FloatArray] = {}
@@ -61,27 +74,33 @@ def per_job(result: DatacenterResult) -> PerJob:
         joules = ledger.by_job_and_state("energy_j")
         for group, states in GROUPS.items():
             energy[group][rows] += joules[:, [LEDGER_STATES.index(state) for state in states]].sum(axis=1)
-    facility, electricity = np.zeros(num), np.zeros(num)
+    electricity = np.zeros(num)
+    facility: dict[str, FloatArray] = {}
     carbon: dict[str, FloatArray] = {}
-    for view in result.sites:
+    for view in views:
         overhead, bought = _overhead(view), _bought(view)
-        facility += _weighed(result, view, overhead)
-        electricity += _weighed(result, view, _price(view, overhead))
+        facility[view.name] = _weighed(outcome, view, overhead)
+        _rest_to_nobody(facility[view.name], view.series.integral("total_w"))
+        electricity += _weighed(outcome, view, _price(view, overhead))
         for question, signal in view.signals.carbon.items():
             edges = bought.times_s
             intensity = Steps(edges, bought.values * signal.mean(edges[:-1], edges[1:]) / JOULES_PER_KWH)
-            amount = _weighed(result, view, _product(overhead, intensity))
+            amount = _weighed(outcome, view, _product(overhead, intensity))
             carbon[question] = carbon.get(question, np.zeros(num)) + amount
     for asked, shares in carbon.items():
-        _rest_to_nobody(shares, _carbon_total(result, asked))
-    _rest_to_nobody(facility, result.value("energy_facility_j"))
-    _rest_to_nobody(electricity, math.fsum(view.bill.total_usd for view in result.sites))
+        _rest_to_nobody(shares, _carbon_total(views, asked))
+    _rest_to_nobody(electricity, math.fsum(view.bill.total_usd for view in views))
+    shared = _costs(costs, by_pool, electricity, facility)
+    how = site.loaded.datacenter.economics
+    if isinstance(how, Hire):
+        for pool, amounts in hire_shares(site.loaded, how, outcome).items():
+            shared += sum_by_key(job_rows(outcome, pool) + 1, amounts, num)
     return PerJob(
         device_s=held,
         energy_j=energy,
-        energy_facility_j=facility,
+        energy_facility_j=np.asarray(np.sum(list(facility.values()), axis=0)),
         electricity_usd=electricity,
-        cost_usd=_costs(result, held, by_pool, electricity, facility),
+        cost_usd=shared,
         carbon_kgco2e=carbon,
     )
 
@@ -91,11 +110,12 @@ def _rest_to_nobody(shares: FloatArray, whole: float) -> None:
     shares[0] += whole - math.fsum(shares.tolist())
 
 
-def _carbon_total(result: DatacenterResult, question: str) -> float:
+def _carbon_total(views: Sequence[SiteAccounts], question: str) -> float:
     """Of electricity, by question [kgCO2e]."""
     return math.fsum(
         line.amount_kgco2e
-        for line in result.carbon
+        for view in views
+        for line in view.carbon
         if line.basis is not None and line.basis.question == question
     )
 
@@ -151,9 +171,8 @@ def _price(view: SiteAccounts, overhead: Steps) -> Steps:
     return _product(overhead, price)
 
 
-def _weighed(result: DatacenterResult, view: SiteAccounts, weight: Steps) -> FloatArray:
+def _weighed(outcome: FleetOutcome, view: SiteAccounts, weight: Steps) -> FloatArray:
     """Integral of the power of every job x a weight; shape (1 + jobs,)."""
-    outcome = result.outcome
     num = len(outcome.names) + 1
     sums = np.zeros(num)
     for pool in pool_names(view):
@@ -168,26 +187,33 @@ def _weighed(result: DatacenterResult, view: SiteAccounts, weight: Steps) -> Flo
 
 
 def _costs(
-    result: DatacenterResult,
-    held: FloatArray,
+    costs: Sequence[CostLine],
     by_pool: dict[str, FloatArray],
     electricity: FloatArray,
-    facility: FloatArray,
+    facility: dict[str, FloatArray],
 ) -> FloatArray:
-    """Cost lines: those of the bill as it is shared, other lines of energy by energy, the rest by time in its pool."""
-    cost = np.zeros_like(held)
-    billed = math.fsum(line.amount_usd for line in result.costs if line.name.startswith(ELECTRICITY))
+    """All cost lines but those of a hire.
+
+    The bill as it is shared, other lines of energy by energy at their site, the rest by time in its pool.
+    """
+    cost = np.zeros_like(electricity)
+    billed = math.fsum(line.amount_usd for line in costs if line.name.startswith(ELECTRICITY))
     whole = math.fsum(electricity.tolist())
     if billed and whole:
         cost += electricity * (billed / whole)
     elif billed:
         cost[0] += billed
-    for line in result.costs:
-        if line.name.startswith(ELECTRICITY):
+    for line in costs:
+        if line.name.startswith((ELECTRICITY, HIRE)):
             continue
-        if line.driver == "energy":
-            cost += line.amount_usd * facility / facility.sum()
-            continue
-        mine = next((seconds for pool, seconds in by_pool.items() if line.name.endswith(f", {pool}")), held)
-        cost += line.amount_usd * mine / mine.sum()
+        weights = facility if line.driver == "energy" else by_pool
+        mine = next(
+            (found for name, found in weights.items() if name and line.name.endswith(f", {name}")),
+            np.asarray(np.sum(list(weights.values()), axis=0)),
+        )
+        total_weight = math.fsum(mine.tolist())
+        if total_weight > 0.0:
+            cost += line.amount_usd * mine / total_weight
+        else:
+            cost[0] += line.amount_usd
     return cost

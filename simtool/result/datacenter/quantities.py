@@ -13,6 +13,7 @@ from simtool.facility import FacilitySeries
 from simtool.ledger import COMPONENTS, LEDGER_STATES, WORK_STATES
 from simtool.provenance import Derived, Input
 from simtool.result.datacenter.accounts import SiteAccounts, all_sites, named
+from simtool.result.datacenter.per_job import shares_of
 from simtool.result.datacenter.prepare import PreparedSite
 from simtool.sim.fleet.outcome import STATUSES, FleetOutcome
 from simtool.units import JOULES_PER_KWH, MEGA, SECONDS_PER_HOUR
@@ -278,11 +279,10 @@ def carbon_quantities(sites: Sequence[SiteAccounts], embodied: Sequence[CarbonLi
 
 
 def campaign_quantities(
-    site: PreparedSite, outcome: FleetOutcome, costs: Sequence[CostLine]
+    site: PreparedSite, outcome: FleetOutcome, sites: Sequence[SiteAccounts], costs: Sequence[CostLine]
 ) -> Iterable[Derived]:
-    """Of every training run of the campaign: when it ended, what it drew, its share of the bill by device time."""
-    total_usd = math.fsum(line.amount_usd for line in costs)
-    all_s = sum(ledger.device_s() for ledger in outcome.ledgers.values())
+    """Of every training run of the campaign: when it ended, what it drew, its share of the costs."""
+    shares = shares_of(site, outcome, sites, costs) if site.campaign and costs else None
     places = {name: index for index, name in enumerate(outcome.names)} if site.campaign else {}
     for run in site.campaign:
         word = run.row.name.replace("-", "_").replace(".", "_")
@@ -302,10 +302,11 @@ def campaign_quantities(
             )
         it = _of(f"job_{word}_energy_it_j", energy, "J", f"IT energy of {run.row.name}")
         yield it
-        if not costs or not all_s:
+        if shares is None:
             continue
-        cost = total_usd * device_s / all_s
-        share = _of(f"job_{word}_cost_usd", cost, "USD", "share of cost_total by accelerator-time")
+        cost = float(shares.cost_usd[1 + index])
+        formula = "electricity as it was drawn + leases + the rest by accelerator-time in the pool"
+        share = _of(f"job_{word}_cost_usd", cost, "USD", formula)
         yield share
         tokens = run.prepared.scenario.workload.tokens
         if math.isfinite(finish_s):

@@ -133,7 +133,7 @@ def accounts(site: PreparedSite, outcome: FleetOutcome) -> Accounts:
             power_quantities(site, outcome, sites),
             money_quantities(outcome, sites, costs),
             carbon_quantities(sites, embodied),
-            campaign_quantities(site, outcome, costs),
+            campaign_quantities(site, outcome, sites, costs),
             swing_quantities(site, outcome),
         )
         for number in numbers

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from simtool.account.rent import BillingTerms, rent_bill
 from simtool.errors import InputError
+from simtool.ledger import Ledger, Pattern, Share
 from simtool.result.datacenter.hire import leases_of
+from simtool.result.datacenter.per_job import per_job
 from simtool.result.datacenter.result import DatacenterResult
 from tests.result.datacenter.test_accounts import FILE, solved
 
@@ -26,8 +30,40 @@ def hired(folder: Path, economics: str, *changes: str) -> DatacenterResult:
 def test_every_accelerator_hour_that_a_job_held_is_paid_once(tmp_path: Path) -> None:
     site = hired(tmp_path, "price: 2 USD/h")
     assert site.value("cost_total_usd") == pytest.approx(2.0 * site.value("accelerator_hours"), rel=1e-9)
-    leases = leases_of(site.outcome.ledgers["main"])
+    leases, job = leases_of(site.outcome.ledgers["main"])
     assert len(leases.begin_s) == int(np.isfinite(site.outcome.start_s).sum())
+    assert np.unique(job).size == job.size
+
+
+def test_what_a_job_keeps_goes_on_under_its_lease() -> None:
+    """16 accelerators, 8 of them until 3600 s, then 8 further ones, then all up to 9000 s; another job beside it."""
+    ledger = Ledger()
+    pattern = Pattern(
+        name="work", shares=(Share(state="compute", device_frac=1.0, power_w=(500.0, 60.0, 5.0)),)
+    )
+    for begin_s, end_s, num in ((0.0, 3600.0, 16), (3600.0, 5400.0, 8), (5400.0, 9000.0, 16)):
+        ledger.append(begin_s, end_s, "a", pattern, num)
+    ledger.append(3600.0, 5400.0, "", pattern, 8)
+    ledger.append(100.0, 700.0, "b", pattern, 4)
+    ledger.append(100.0, 700.0, "b", replace(pattern, name="wait"), 4)
+    leases, job = leases_of(ledger)
+    columns = (job, leases.begin_s, leases.end_s, leases.num_accelerators)
+    found = sorted(zip(*(column.tolist() for column in columns), strict=True))
+    a, b = ledger.jobs.index("a") + 1, ledger.jobs.index("b") + 1
+    assert found == sorted(
+        [(a, 0.0, 3600.0, 8), (a, 0.0, 9000.0, 8), (a, 5400.0, 9000.0, 8), (b, 100.0, 700.0, 8)]
+    )
+    billed_h = rent_bill(leases, on_demand_usd_per_hour=1.0, terms=BillingTerms(step_s=7200.0)).total_usd
+    assert billed_h == 8 * 2 + 8 * 4 + 8 * 2 + 8 * 2
+
+
+def test_a_site_that_is_hired_has_nothing_to_pay_for_nobody(tmp_path: Path) -> None:
+    site = hired(tmp_path, "price: 2 USD/h, billing_step: 1 h")
+    shares = per_job(site).cost_usd
+    assert shares[0] == 0.0
+    assert shares.sum() == pytest.approx(site.value("cost_total_usd"), rel=1e-9)
+    states = {portion.state for line in site.costs for portion in line.portions if portion.amount}
+    assert "idle" not in states
 
 
 def test_a_billing_step_costs_more_and_a_reservation_is_paid_in_any_case(tmp_path: Path) -> None:
