@@ -13,7 +13,7 @@ import simpy
 from simtool.errors import SimtoolError
 from simtool.ledger import lost
 from simtool.sim.clock import FIRST, LAST
-from simtool.sim.fleet.outcome import Interruption
+from simtool.sim.fleet.outcome import OVER_LIMIT, Interruption
 from simtool.sim.fleet.plan import Found, NodeEvent
 from simtool.sim.fleet.pool import PoolState
 from simtool.sim.fleet.running import Running, Stage
@@ -21,6 +21,10 @@ from simtool.sim.fleet.spans import Span
 
 if TYPE_CHECKING:
     from simtool.sim.fleet.fleet import Fleet
+
+
+STANDING = (Stage.DETECTING, Stage.WAITING)
+"""A job that holds devices and does not get on."""
 
 
 class Breakage:
@@ -89,8 +93,26 @@ class Breakage:
         job.interrupt(self._fleet.clock.now, event.detection_s)
         pool.mark(job)
         self._fleet.clock.until(job.stop_s).callbacks.append(partial(self.notices, job, job.version))
+        self._expect_limit(job)
         self.note(pool, event.cause, (self._fleet.table.name[job.queued.job],))
         return True
+
+    def _expect_limit(self, job: Running) -> None:
+        """End the job at its limit though it does not work then."""
+        fleet, limit_s = self._fleet, job.queued.limit_s
+        if fleet.plan.kill_at_limit and limit_s < math.inf:
+            at_s = max(job.start_s + limit_s, fleet.clock.now)
+            fleet.clock.until(at_s).callbacks.append(lambda _: self._over(job))
+
+    def _over(self, job: Running) -> None:
+        number, fleet = job.queued.job, self._fleet
+        if fleet.running.get(number) is not job or job.stage not in STANDING:
+            return
+        pool = fleet.pools[fleet.pool_of[number]]
+        if job in pool.short:
+            pool.short.remove(job)
+        job.version += 1
+        fleet.end(job, job.version, OVER_LIMIT)
 
     def note(self, pool: PoolState, cause: str, jobs: tuple[str, ...]) -> None:
         """Several jobs that one event stops are one interruption."""
@@ -132,11 +154,30 @@ class Breakage:
             self._fails(pool, Found(event.nodes, event.cause, event.repair_s), spans)
             return
         pool.draining += [(start, stop, until_s) for start, stop in spans]
-        self._take_down(pool, spans, [], until_s)
+        stood = [
+            self._hand_over(pool, job, spans) for _, job in sorted(jobs.items()) if job.stage in STANDING
+        ]
+        self._take_down(pool, spans, [part for parts in stood for part in parts], until_s)
         for _, job in sorted(jobs.items()):
             if job.stage is Stage.RUNNING and job.course.at(self._fleet.clock.now).done_s < job.total_s:
                 self.note(pool, event.cause, (self._fleet.table.name[job.queued.job],))
+                job.num_interruptions += 1
                 self._fleet.leave(job)
+
+    def _hand_over(self, pool: PoolState, job: Running, spans: list[Span]) -> list[Span]:
+        """A job that does not work, because something broke before, loses its devices among these."""
+        held = job.spans
+        parts = [
+            (max(begin, start), min(end, stop))
+            for begin, end in held
+            for start, stop in spans
+            if begin < stop and start < end
+        ]
+        job.settle(self._fleet.clock.now)
+        job.lose(parts)
+        pool.unhold(held)
+        pool.hold(job, job.spans)
+        return parts
 
     def _repace(self, pool: PoolState, event: NodeEvent) -> None:
         """A node became slow, or as quick as the others again."""
@@ -221,8 +262,7 @@ class Breakage:
         pool.settle_down(self._fleet.clock.now)
         for start, stop in spans:
             pool.down.cut(start, stop)
-        pool.free.add(spans)
-        pool.drain(spans)
+        pool.give_back(spans)
         self._fleet.hand_out(pool)
         self._fleet.is_dirty = True
 

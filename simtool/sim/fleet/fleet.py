@@ -15,13 +15,14 @@ from simtool.sim.fleet.ask import ask, refuse
 from simtool.sim.fleet.breakage import Breakage
 from simtool.sim.fleet.closing import close, stuck
 from simtool.sim.fleet.gate import Gate
+from simtool.sim.fleet.guard import Tries, refuse_powerless
 from simtool.sim.fleet.outcome import NEVER_STARTED, OVER_LIMIT
 from simtool.sim.fleet.placement import PLACEMENTS, num_racks
 from simtool.sim.fleet.plan import FleetPlan, JobKind, NodeEvent
 from simtool.sim.fleet.pool import PoolState
 from simtool.sim.fleet.power import Governor
 from simtool.sim.fleet.running import Running, Stage, Suspicion, Undecided
-from simtool.sim.schedulers import SCHEDULERS, SignalView
+from simtool.sim.schedulers import SCHEDULERS, Choice, SignalView
 from simtool.units import display
 
 EVENTS_PER_REPORT = 4096
@@ -29,8 +30,6 @@ EVENTS_PER_REPORT = 4096
 
 MAX_ROUNDS = 16
 """A scheduler is asked so often in one moment, if free devices lie wrongly for what it wants to start."""
-MAX_TRIES = 1000
-"""A job that begins so often without anything more being saved will never end."""
 
 LEAVING_ORDER = (Stage.RUNNING, Stage.SAVING, Stage.DETECTING)
 """Who leaves first when a power limit is too low for all."""
@@ -78,6 +77,7 @@ class Fleet:
         self.job_events = job_events
         self.num_open = num
         self.num_ended = 0
+        self.tries = Tries(self)
         self._wakes = {math.inf}
         self.is_dirty = False
         self.num_events = 0
@@ -100,6 +100,8 @@ class Fleet:
                 self.is_dirty = False
                 self._decide()
                 continue
+            if next_s == math.inf and self.num_open and self.spare_power_w < math.inf:
+                refuse_powerless(self)
             if next_s > self.end_s:
                 break
             if next_s == math.inf:
@@ -190,6 +192,7 @@ class Fleet:
                 )
             number = youngest.queued.job
             if youngest.stage is Stage.RUNNING:
+                youngest.num_interruptions += 1
                 self.breakage.note(
                     self.pools[self.pool_of[number]], "power limit", (self.table.name[number],)
                 )
@@ -197,6 +200,7 @@ class Fleet:
             else:
                 if youngest.stage is Stage.SAVING:
                     youngest.interrupt(now_s, 0.0)
+                    youngest.num_interruptions -= 1  # counted when it began to leave
                 youngest.settle(now_s)
                 youngest.version += 1
                 self.requeue(youngest)
@@ -281,9 +285,10 @@ class Fleet:
             end_s, status = max(job.start_s + job.queued.limit_s, self.clock.now), OVER_LIMIT
         if end_s <= self.end_s:
             version = job.version
-            self.clock.until(end_s).callbacks.append(lambda _: self._ends(job, version, status))
+            self.clock.until(end_s).callbacks.append(lambda _: self.end(job, version, status))
 
-    def _ends(self, job: Running, version: int, status: int) -> None:
+    def end(self, job: Running, version: int, status: int) -> None:
+        """A job is over, unless something happened to it since `version`; a negative status: as its table says."""
         if job.version != version:
             return
         number = job.queued.job
@@ -338,6 +343,7 @@ class Fleet:
     def requeue(self, job: Running) -> None:
         """The job gives its devices back and waits, at its old place in the queue."""
         number = job.queued.job
+        self.tries.count(number, job.durable_s)
         self.durable_s[number] = job.durable_s
         if job.suspicion is not None:
             self.carried[number] = job.pending, job.suspicion
@@ -373,6 +379,7 @@ class Fleet:
                 return
             pool.short.popleft()
             job.settle(now_s)
+            self.tries.count(job.queued.job, job.durable_s)
             job.straggle = pool.slowness(job.spans)
             job.begin(now_s, again=True)
             self.expect_end(job)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from simtool.sim.fleet.books import NOBODY, Books
 from simtool.sim.fleet.plan import NodeEvent, Pool
-from simtool.sim.fleet.queue import Queue
+from simtool.sim.fleet.queue import Queue, Unplaced
 from simtool.sim.fleet.running import Running, Stage
 from simtool.sim.fleet.spans import Span, Spans
-from simtool.sim.schedulers import RunningJob, SignalView
+from simtool.sim.schedulers import QueueView, RunningJob, SignalView
 
 if TYPE_CHECKING:
     from simtool.sim.fleet.fleet import Fleet
@@ -31,6 +31,8 @@ class PoolState:
         """What makes a node slow, by node."""
         self.draining: list[tuple[int, int, float]] = []
         """Spans of devices that go down as soon as they are free, and until when [s]."""
+        self.unplaced: set[int] = set()
+        """Jobs that cannot start though enough devices are free, because of where those lie."""
         self.num_promised = 0  # devices that running jobs hold or wait for
         self._fleet = fleet
         self._starts: list[int] = []  # of held spans, with their ends and holders
@@ -76,6 +78,16 @@ class PoolState:
         """The same of devices that are down."""
         self.books.add(self._down_since_s, now_s, NOBODY, self.plan.down, self.down.num)
         self._down_since_s = now_s
+
+    def seen_queue(self) -> QueueView:
+        """The queue as a scheduler shall see it."""
+        return Unplaced(self.queue, self.unplaced, self.num_free_devices) if self.unplaced else self.queue
+
+    def give_back(self, spans: list[Span]) -> None:
+        """Devices are free again."""
+        self.free.add(spans)
+        self.unplaced.clear()
+        self.drain(spans)
 
     def slowness(self, spans: list[Span]) -> float:
         """Of the slowest node that these devices are of, 1 if none is slow."""

@@ -6,6 +6,7 @@ import heapq
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from itertools import chain
 
 from simtool.sim.schedulers import QueuedJob
@@ -100,3 +101,32 @@ class Queue:
             limits = self._limits[size]
             del limits[bisect_left(limits, (job.limit_s, number))]
         return job
+
+
+class Unplaced:
+    """A queue in which some jobs ask for more than is free: they cannot be placed, but keep their places."""
+
+    __slots__ = ("_free", "_numbers", "_queue")
+
+    def __init__(self, queue: Queue, numbers: AbstractSet[int], free: int) -> None:
+        self._queue, self._numbers, self._free = queue, numbers, free
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __iter__(self) -> Iterator[QueuedJob]:
+        for job in self._queue:
+            yield self._seen(job)
+
+    def fitting(
+        self, max_devices: int, *, after: int = -1, extra: int | None = None, limit_s: float = math.inf
+    ) -> Iterator[QueuedJob]:
+        """See `QueueView`."""
+        for job in self._queue.fitting(max_devices, after=after, extra=extra, limit_s=limit_s):
+            if job.job not in self._numbers:
+                yield job
+
+    def _seen(self, job: QueuedJob) -> QueuedJob:
+        if job.job not in self._numbers:
+            return job
+        return job._replace(num_devices=max(job.num_devices, self._free + 1), min_devices=0)

@@ -170,6 +170,8 @@ class Running:
         else:
             self.settle(now_s)
             self.stopping = lost(self.stopping)
+        if self.suspicion is not None and self.durable_s <= self._limit_s(self.suspicion.clean_s):
+            self.suspicion = None  # it goes on from a state from before
         self._book(self.durable_s)
         self.stage, self.since_s, self.stop_s = Stage.DETECTING, now_s, now_s + detection_s
         self.num_interruptions += 1
