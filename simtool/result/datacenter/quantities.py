@@ -13,10 +13,14 @@ from simtool.facility import FacilitySeries
 from simtool.ledger import COMPONENTS, LEDGER_STATES, WORK_STATES
 from simtool.provenance import Derived, Input
 from simtool.result.datacenter.accounts import SiteAccounts, all_sites, named
+from simtool.result.datacenter.history import job_rows
 from simtool.result.datacenter.per_job import shares_of
 from simtool.result.datacenter.prepare import PreparedSite
-from simtool.sim.fleet.outcome import STATUSES, FleetOutcome
+from simtool.sim.fleet.outcome import STATUSES, UNFINISHED, FleetOutcome
 from simtool.units import JOULES_PER_KWH, MEGA, SECONDS_PER_HOUR
+
+KEPT = (STATUSES.index("completed"), UNFINISHED)
+"""Jobs whose work is of use: nobody keeps that of one that failed, was cancelled or was ended by its limit."""
 
 
 def fleet_quantities(outcome: FleetOutcome) -> Iterable[Derived]:
@@ -32,15 +36,24 @@ def fleet_quantities(outcome: FleetOutcome) -> Iterable[Derived]:
         "accelerator_hours", held_s / SECONDS_PER_HOUR, "h", "accelerator-seconds that jobs held, all states"
     )
     yield hours
-    useful_s = sum(by_state.get(state, 0.0) for state in WORK_STATES)
-    yield _of("accelerator_hours_useful", useful_s / SECONDS_PER_HOUR, "h", "of them, work that was kept")
+    useful_s, discarded_s = work_s(outcome)
+    yield _of(
+        "accelerator_hours_useful",
+        useful_s / SECONDS_PER_HOUR,
+        "h",
+        "of them, work that was kept, of jobs that completed or were unfinished at the end",
+    )
+    yield _of(
+        "accelerator_hours_ended_early",
+        discarded_s / SECONDS_PER_HOUR,
+        "h",
+        "of them, work of jobs that failed, were cancelled or were ended by their limit",
+    )
     yield _of(
         "utilisation_frac", held_s / total_s, "", "accelerator-time that jobs held / all accelerator-time"
     )
     if held_s > 0.0:
-        yield _of(
-            "goodput_frac", useful_s / held_s, "", "work that was kept / accelerator-time that jobs held"
-        )
+        yield _of("goodput_frac", useful_s / held_s, "", "accelerator_hours_useful / accelerator_hours")
     for state in LEDGER_STATES:
         if state in by_state:
             share = by_state[state] / total_s
@@ -165,12 +178,18 @@ def _supply(sites: Sequence[SiteAccounts], it: Derived) -> Iterable[Derived]:
         ("discharge", "given by batteries"),
     ):
         amount = math.fsum(balance.integral(f"{column}_w") for balance in balances)
+        if column == "import":  # a site without a supply of its own takes all from the grid
+            amount += math.fsum(one.series.integral("total_w") for one in sites if one.balance is None)
         if amount or column == "import":
             yield _of(f"energy_{column}_j", amount, "J", f"energy {words}", it)
     runs = [balance.battery for balance in balances if balance.battery is not None]
     if runs:
         cycles = math.fsum(run.full_cycles for run in runs) / len(runs)
         used = math.fsum(run.life_used_frac for run in runs) / len(runs)
+        stored_j = math.fsum(float(run.stored_j[-1]) for run in runs)
+        yield _of(
+            "energy_stored_end_j", stored_j, "J", "left in batteries at the end; at the begin they are empty"
+        )
         yield _of("battery_cycles", cycles, "", "full cycles of the batteries, mean")
         yield _of("battery_life_used_frac", used, "", "share of their cycle life, mean")
 
@@ -218,11 +237,10 @@ def money_quantities(
     if kwh > 0.0:
         price = math.fsum(one.bill.total_usd for one in sites) / kwh
         yield _of("price_mean_usd_per_kwh", price, "USD/kWh", "electricity bill / energy at the meter")
-    _, by_state = _device_s(outcome)
-    useful_h = sum(by_state.get(state, 0.0) for state in WORK_STATES) / SECONDS_PER_HOUR
+    useful_h = work_s(outcome)[0] / SECONDS_PER_HOUR
     if useful_h > 0.0 and costs:
         per_hour = total.value / useful_h
-        formula = "cost_total / accelerator-hours of work that was kept"
+        formula = "cost_total / accelerator_hours_useful"
         yield _of("cost_per_useful_accelerator_hour_usd", per_hour, "USD/h", formula, total)
 
 
@@ -294,7 +312,8 @@ def campaign_quantities(
         if math.isfinite(finish_s):
             span_s = finish_s - float(outcome.submit_s[index])
             yield _of(f"job_{word}_time_s", span_s, "s", f"from submission to end of {run.row.name}")
-        useful_s = sum(ledger.device_s(job=run.row.name, state=WORK_STATES) for ledger in held)
+        worked_s = sum(ledger.device_s(job=run.row.name, state=WORK_STATES) for ledger in held)
+        useful_s = worked_s if int(outcome.status[index]) in KEPT else 0.0
         if device_s:
             goodput = useful_s / device_s
             yield _of(
@@ -322,6 +341,16 @@ def campaign_quantities(
 
 def _of(name: str, value: float, unit: str, formula: str, *inputs: Derived | Input) -> Derived:
     return Derived(name=name, value=value, unit=unit, formula=formula, inputs=inputs)
+
+
+def work_s(outcome: FleetOutcome) -> tuple[float, float]:
+    """Accelerator-seconds of work that is of use, and of work whose job then failed or was ended."""
+    columns = [LEDGER_STATES.index(state) for state in WORK_STATES]
+    of_job = np.zeros(len(outcome.names))
+    for pool, ledger in outcome.ledgers.items():
+        of_job[job_rows(outcome, pool)[1:]] += ledger.by_job_and_state("device_s")[1:, columns].sum(axis=1)
+    kept = np.isin(outcome.status, KEPT)
+    return math.fsum(of_job[kept].tolist()), math.fsum(of_job[~kept].tolist())
 
 
 def _device_s(outcome: FleetOutcome) -> tuple[float, dict[str, float]]:

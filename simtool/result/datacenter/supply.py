@@ -59,7 +59,8 @@ def _battery(
 ) -> tuple[Battery | None, Policy | None]:
     if battery is None:
         return None, None
-    found = Battery.lithium(float(battery.energy))
+    # Empty at the begin: all that it gives was bought or generated within the run.
+    found = Battery.lithium(float(battery.energy), initial_frac=0.0)
     if battery.power is not None:
         power_w = float(battery.power)
         found = replace(

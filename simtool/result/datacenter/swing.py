@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from simtool.facility.swings import JobLoad, pipeline_jitter_s, site_swing
+from simtool.facility.swings import JobLoad, mean_course, pipeline_jitter_s, site_swing
 from simtool.provenance import Derived
 from simtool.result.datacenter.prepare import PreparedSite
 from simtool.sim.fleet.outcome import FleetOutcome
@@ -18,12 +18,17 @@ def swing_quantities(site: PreparedSite, outcome: FleetOutcome) -> Iterable[Deri
     together = running_together(site, outcome)
     if not together:
         return
-    swing = site_swing([load_of(site, name) for name in together])
+    loads = [load_of(site, name) for name in together]
+    swing = site_swing(loads)
+    courses = [mean_course(load) for load in loads]
+    below_w = sum(course.mean_w - course.trough_w for course in courses)
+    above_w = sum(course.peak_w - course.mean_w for course in courses)
     names = ", ".join(together)
     about = f"IT power within steps while {names} train, the rest of the site steady"
     for name, value, unit, words in (
         ("power_swing_std_w", swing.std_w, "W", "standard deviation"),
-        ("power_swing_p99_w", swing.p99_w - swing.mean_w, "W", "exceeded in 1 % of the time, above the mean"),
+        ("power_swing_below_w", below_w, "W", "lowest below the mean, of several runs if their lows meet"),
+        ("power_swing_above_w", above_w, "W", "highest above the mean, of several runs if their highs meet"),
         ("power_ramp_w_per_s", swing.ramp_w_per_s, "W/s", "fastest change behind the supplies"),
     ):
         yield Derived(name=name, value=value, unit=unit, formula=f"{words}: {about}")

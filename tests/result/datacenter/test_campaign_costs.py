@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from simtool.result.datacenter.per_job import per_job
@@ -49,7 +50,7 @@ def test_summary_and_table_of_jobs_say_the_same(tmp_path: Path, economics: str) 
     table = job_columns(site, shares)
     for row, name in enumerate(site.outcome.names):
         cost = site.value(f"job_{name}_cost_usd")
-        assert cost == pytest.approx(float(table["cost_usd"][row]), rel=1e-9)
+        assert cost == pytest.approx(np.asarray(table["cost_usd"])[row], rel=1e-9)
         per_token = site.value(f"job_{name}_cost_per_million_tokens_usd")
         assert per_token == pytest.approx(cost / 1000.0, rel=1e-9)
     if economics == HIRE:
