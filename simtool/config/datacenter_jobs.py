@@ -72,8 +72,10 @@ class GeneratedJobs(Strict):
     num_jobs: Count | None = None
     """How many; as many as come in `duration` if not given."""
     load: Load | None = None
-    """Work asked for over work that the pools can do in the time; the generator's own arrivals if not given."""
+    """Work asked for over work that the pools can do in the time, met exactly by the pace of arrivals; the generator's
+    own arrivals if not given."""
     pool: str | None = None
+    """Where they run; on any pool if not given. Jobs larger than that are left out."""
 
 
 class JobWork(Strict):

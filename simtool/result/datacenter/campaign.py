@@ -16,7 +16,7 @@ from simtool.jobs.campaign import CampaignRow
 from simtool.machine.power_caps import machine_under_cap
 from simtool.profiles.find import ProfileLibrary, find_scenario
 from simtool.result.datacenter.patterns import caps_w, training, waiting
-from simtool.result.datacenter.pools import PricedPool
+from simtool.result.datacenter.pools import ANY, PricedPool
 from simtool.result.plan import CHECKPOINT_BYTES_PER_PARAMETER, build_plan
 from simtool.result.prepare import Prepared, prepare
 from simtool.result.result import PhaseEstimate
@@ -25,9 +25,6 @@ from simtool.sim.fleet.plan import JobKind, OperatingPoint, PoolUse
 from simtool.sim.plan import CheckpointPlan
 from simtool.step.step import estimate_step
 from simtool.units import display
-
-ANY = "any"
-"""In place of a pool's name: the job runs where there is room, at the speed of that pool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,20 +11,17 @@ import numpy as np
 
 from simtool.config.datacenter import moment
 from simtool.config.datacenter_jobs import JobWork
-from simtool.config.load import load_document
 from simtool.config.load_datacenter import LoadedDatacenter
-from simtool.config.validate import validate
 from simtool.errors import InputError, Problem
 from simtool.jobs.campaign import campaign_table
 from simtool.jobs.files import read_jobs
-from simtool.jobs.generate import generate
-from simtool.jobs.generator import Generator
 from simtool.jobs.table import JobTable, concat
 from simtool.ledger.sums import IntArray
 from simtool.profiles.find import ProfileLibrary
 from simtool.result.datacenter.campaign import CampaignRun
+from simtool.result.datacenter.generated import generated_jobs
 from simtool.result.datacenter.patterns import plain_points, waiting
-from simtool.result.datacenter.pools import PricedPool
+from simtool.result.datacenter.pools import PricedPool, pools_named
 from simtool.sim.fleet.plan import JobKind, PoolUse
 from simtool.sim.plan import CheckpointPlan
 
@@ -70,7 +67,7 @@ def site_jobs(
             (_asking(table, jobs.work), _kind(loaded, pools, "trace", jobs.trace.pool, "jobs.trace"))
         )
     if jobs.generator is not None:
-        table = _generated(loaded, library, pools, seed, run, notes)
+        table = generated_jobs(loaded, library, pools, seed, run, notes)
         kind = _kind(loaded, pools, "generator", jobs.generator.pool, "jobs.generator")
         parts.append((_asking(table, jobs.work), kind))
     if campaign:
@@ -119,7 +116,7 @@ def _traced(loaded: LoadedDatacenter, pools: tuple[PricedPool, ...], notes: list
             raise InputError(
                 Problem(place, "jobs.trace", "found no job between first and last", "", "widen them")
             )
-    rooms = [pool.fleet.num_devices for pool in pools if trace.pool in (None, "any", pool.name)]
+    rooms = [pool.fleet.num_devices for pool in pools_named(pools, trace.pool)]
     table.require_fits(max(rooms), place=str(path))
     begin_s = float(table.submit_s[0])
     table = replace(
@@ -132,78 +129,6 @@ def _traced(loaded: LoadedDatacenter, pools: tuple[PricedPool, ...], notes: list
     return table
 
 
-def _generated(
-    loaded: LoadedDatacenter,
-    library: ProfileLibrary,
-    pools: tuple[PricedPool, ...],
-    seed: int,
-    run: int,
-    notes: list[str],
-) -> JobTable:
-    datacenter, wanted = loaded.datacenter, loaded.datacenter.jobs.generator
-    if wanted is None:
-        raise ValueError("no generator")
-    generator = _generator(loaded, library, wanted.profile)
-    if wanted.num_jobs is None and datacenter.duration is None:
-        place = loaded.locate("jobs.generator")
-        mend = "add 'num_jobs: ...' here, or 'duration: ...' to the datacenter"
-        raise InputError(
-            Problem(place, "jobs.generator", "found neither a number of jobs nor a time", "", mend)
-        )
-    span_s = None if datacenter.duration is None else float(datacenter.duration)
-    if wanted.load is None:
-        table = (
-            generate(generator, seed, num_jobs=wanted.num_jobs, start=datacenter.start, run=run)
-            if wanted.num_jobs is not None
-            else generate(generator, seed, span_s=span_s, start=datacenter.start, run=run)
-        )
-        return replace(table, start=None)
-    num_devices = sum(
-        pool.fleet.num_devices for pool in pools if wanted.pool is None or pool.name == wanted.pool
-    )
-    table = _at_load(generator, seed, run, num_devices, float(wanted.load), wanted.num_jobs, span_s)
-    notes.append(
-        f"{wanted.profile}: arrivals are paced so that jobs ask for {float(wanted.load):.0%} of {num_devices:,} "
-        "accelerators; the hours of the day shift with the pace"
-    )
-    return table
-
-
-def _at_load(
-    generator: Generator,
-    seed: int,
-    run: int,
-    num_devices: int,
-    load: float,
-    num_jobs: int | None,
-    span_s: float | None,
-) -> JobTable:
-    """Jobs of a generator with its times of submission stretched or squeezed."""
-    first = generate(generator, seed, num_jobs=num_jobs or 10_000, run=run)
-    own = float(np.sum(first.num_devices * first.run_s)) / (num_devices * max(first.span_s, 1.0))
-    pace = load / own
-    if num_jobs is None and span_s is not None:
-        first = generate(generator, seed, span_s=span_s * pace, run=run)
-        work_s = float(np.sum(first.num_devices * first.run_s))
-        pace = max(pace, 1e-12) if work_s == 0.0 else pace
-    return replace(first, submit_s=first.submit_s / pace, start=None)
-
-
-def _generator(loaded: LoadedDatacenter, library: ProfileLibrary, name: str) -> Generator:
-    if Path(name).suffix in (".yaml", ".yml"):
-        return validate(load_document(loaded.path.parent / Path(name).expanduser()), Generator, {})
-    try:
-        found = library.get("jobs", name)
-    except InputError as error:
-        where = loaded.locate("jobs.generator.profile")
-        raise InputError(
-            [replace(problem, where=where, field="jobs.generator.profile") for problem in error.problems]
-        ) from None
-    if not isinstance(found, Generator):
-        raise TypeError(f"library returned {type(found).__name__} for jobs {name}")
-    return found
-
-
 def _kind(
     loaded: LoadedDatacenter, pools: tuple[PricedPool, ...], name: str, wanted: str | None, field: str
 ) -> JobKind:
@@ -211,7 +136,7 @@ def _kind(
     work = loaded.datacenter.jobs.work
     if work is None:
         raise ValueError("jobs without 'work'")
-    chosen = [pool for pool in pools if wanted in (None, "any", pool.name)]
+    chosen = pools_named(pools, wanted)
     boards = {pool.machine.accelerator.name for pool in chosen}
     if len(boards) > 1:
         found = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from simtool.config.load_datacenter import LoadedDatacenter
@@ -12,6 +13,9 @@ from simtool.machine.machine import Machine
 from simtool.profiles.find import ProfileLibrary
 from simtool.result.datacenter.patterns import components, down, idle
 from simtool.sim.fleet.plan import Pool
+
+ANY = "any"
+"""In place of a pool's name: the job runs where there is room, at the speed of that pool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,11 @@ class PricedPool:
         machine = self.machine
         loaded = machine.state_power(machine.power_limit_w or machine.power_w("compute"))
         return self.fleet.total_devices * sum(components(loaded))
+
+
+def pools_named(pools: Sequence[PricedPool], name: str | None) -> tuple[PricedPool, ...]:
+    """The pools that jobs may use: the one of this name, or all for ``any`` and where none is named."""
+    return tuple(pool for pool in pools if name in (None, ANY, pool.name))
 
 
 def build_pools(loaded: LoadedDatacenter, library: ProfileLibrary) -> tuple[PricedPool, ...]:
