@@ -6,28 +6,27 @@ from collections.abc import Callable
 
 from simtool.registry import Registry
 from simtool.sim.fleet.plan import Pool
-from simtool.sim.fleet.spans import Span, Spans
+from simtool.sim.fleet.spans import NodeSpans, Span
 
-Placement = Callable[[Spans, Pool, int], list[Span] | None]
+Placement = Callable[[NodeSpans, Pool, int], list[Span] | None]
 """Takes so many devices out of the free ones, which are as many; None if they lie so that none will do."""
 
 PLACEMENTS: Registry[Placement] = Registry("placement")
 
 
 @PLACEMENTS.register("lowest")
-def lowest(free: Spans, _pool: Pool, num_devices: int) -> list[Span] | None:
+def lowest(free: NodeSpans, _pool: Pool, num_devices: int) -> list[Span] | None:
     """The free devices with the lowest numbers, wherever they lie."""
     return free.take(num_devices)
 
 
 @PLACEMENTS.register("nodes")
-def nodes(free: Spans, pool: Pool, num_devices: int) -> list[Span] | None:
+def nodes(free: NodeSpans, pool: Pool, num_devices: int) -> list[Span] | None:
     """Whole nodes for jobs that fill one; a smaller job in the one node where it leaves least free."""
     size = pool.devices_per_node
     if num_devices < size:
-        fitting = [(count, node) for node, count in _broken(free, size).items() if count >= num_devices]
-        if fitting:
-            _, node = min(fitting)
+        node = free.tightest(num_devices)
+        if node is not None:
             return free.take_from(node * size, (node + 1) * size, num_devices)
     chosen: list[Span] = []
     missing = num_devices
@@ -42,7 +41,7 @@ def nodes(free: Spans, pool: Pool, num_devices: int) -> list[Span] | None:
 
 
 @PLACEMENTS.register("racks")
-def racks(free: Spans, pool: Pool, num_devices: int) -> list[Span] | None:
+def racks(free: NodeSpans, pool: Pool, num_devices: int) -> list[Span] | None:
     """In one rack if one has room, the fullest such; else over as few racks as can be."""
     size = pool.devices_per_node * pool.nodes_per_rack
     counts: dict[int, int] = {}
@@ -67,14 +66,3 @@ def num_racks(spans: list[Span], pool: Pool) -> int:
     """Racks over which devices lie."""
     size = pool.devices_per_node * pool.nodes_per_rack
     return len({rack for start, stop in spans for rack in range(start // size, (stop - 1) // size + 1)})
-
-
-def _broken(free: Spans, size: int) -> dict[int, int]:
-    """Free devices of the nodes that are partly free."""
-    counts: dict[int, int] = {}
-    for start, stop in free:
-        for node in {start // size, (stop - 1) // size}:
-            part = min(stop, (node + 1) * size) - max(start, node * size)
-            if part < size:
-                counts[node] = counts.get(node, 0) + part
-    return counts

@@ -11,7 +11,7 @@ from simtool.sim.fleet.books import NOBODY, Books
 from simtool.sim.fleet.plan import NodeEvent, Pool
 from simtool.sim.fleet.queue import Queue, Unplaced
 from simtool.sim.fleet.running import Running, Stage
-from simtool.sim.fleet.spans import Span, Spans
+from simtool.sim.fleet.spans import NodeSpans, Span, Spans
 from simtool.sim.schedulers import QueueView, RunningJob, SignalView
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class PoolState:
 
     def __init__(self, index: int, plan: Pool, fleet: Fleet) -> None:
         self.index, self.plan, self.books, self.queue = index, plan, Books(), Queue()
-        self.free = Spans([(0, plan.total_devices)])
+        self.free = NodeSpans(plan.devices_per_node, [(0, plan.total_devices)])
         self.down = Spans()
         self.running: list[RunningJob] = []
         self.short: deque[Running] = deque()

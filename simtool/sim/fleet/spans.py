@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 
 from simtool.errors import SimtoolError
@@ -111,3 +111,65 @@ class Spans:
         stops[first:last] = [span[1] for span in kept]
         self.num -= sum(end - begin for begin, end in found)
         return found
+
+
+class NodeSpans(Spans):
+    """The same, knowing which nodes are partly in the set.
+
+    >>> free = NodeSpans(4, [(0, 8)])
+    >>> free.take(3), free.tightest(1), free.tightest(2)
+    ([(0, 3)], 0, None)
+    """
+
+    __slots__ = ("_by_count", "_counts", "_size")
+
+    def __init__(self, size: int, spans: Iterable[Span] = ()) -> None:
+        self._size = size
+        self._counts: dict[int, int] = {}  # of nodes of which some devices are in, not all
+        self._by_count: list[list[int]] = [[] for _ in range(size)]
+        super().__init__(spans)
+
+    def tightest(self, num: int) -> int | None:
+        """The partly held node with fewest devices, but at least `num`; the lowest of several."""
+        return next((nodes[0] for nodes in self._by_count[num:] if nodes), None)
+
+    def take(self, num: int) -> list[Span]:
+        """See `Spans`."""
+        taken = super().take(num)
+        self._changed(taken, -1)
+        return taken
+
+    def add(self, spans: Iterable[Span]) -> None:
+        """See `Spans`."""
+        more = list(spans)
+        super().add(more)
+        self._changed(more, 1)
+
+    def cut(self, start: int, stop: int) -> list[Span]:
+        """See `Spans`."""
+        found = super().cut(start, stop)
+        self._changed(found, -1)
+        return found
+
+    def _changed(self, spans: list[Span], sign: int) -> None:
+        """Only the first and last node of a span can be partly held; those between are in or out as a whole."""
+        size = self._size
+        for start, stop in spans:
+            first, last = start // size, (stop - 1) // size
+            if first == last:
+                self._count(first, sign * (stop - start))
+            else:
+                self._count(first, sign * ((first + 1) * size - start))
+                self._count(last, sign * (stop - last * size))
+
+    def _count(self, node: int, change: int) -> None:
+        before = self._counts.pop(node, None)
+        if before is None:
+            before = 0 if change > 0 else self._size
+        else:
+            nodes = self._by_count[before]
+            del nodes[bisect_left(nodes, node)]
+        after = before + change
+        if 0 < after < self._size:
+            self._counts[node] = after
+            insort(self._by_count[after], node)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from simtool.sim.fleet.placement import PLACEMENTS, num_racks
 from simtool.sim.fleet.plan import Pool
-from simtool.sim.fleet.spans import Span, Spans
+from simtool.sim.fleet.spans import NodeSpans, Span, Spans
 from tests.sim.fleet import fleets
 
 
@@ -24,8 +24,8 @@ def cases(draw: st.DrawFn) -> tuple[Pool, set[int], int]:
     return pool, free, draw(st.integers(1, len(free)))
 
 
-def spans_of(devices: set[int]) -> Spans:
-    return Spans([(device, device + 1) for device in sorted(devices)])
+def spans_of(devices: set[int], pool: Pool) -> NodeSpans:
+    return NodeSpans(pool.devices_per_node, [(device, device + 1) for device in sorted(devices)])
 
 
 def devices_of(spans: list[Span] | Spans) -> list[int]:
@@ -38,7 +38,7 @@ def test_devices_are_as_many_as_wanted_free_and_given_once(
     name: str, case: tuple[Pool, set[int], int]
 ) -> None:
     pool, devices, num = case
-    free = spans_of(devices)
+    free = spans_of(devices, pool)
     taken = PLACEMENTS[name](free, pool, num)
     left = devices_of(free)
     if taken is None:
@@ -55,7 +55,9 @@ def test_devices_are_as_many_as_wanted_free_and_given_once(
 @given(case=cases())
 def test_the_same_question_has_the_same_answer(name: str, case: tuple[Pool, set[int], int]) -> None:
     pool, devices, num = case
-    assert PLACEMENTS[name](spans_of(devices), pool, num) == PLACEMENTS[name](spans_of(devices), pool, num)
+    assert PLACEMENTS[name](spans_of(devices, pool), pool, num) == PLACEMENTS[name](
+        spans_of(devices, pool), pool, num
+    )
 
 
 @pytest.mark.parametrize("name", list(PLACEMENTS))
@@ -63,7 +65,7 @@ def test_the_same_question_has_the_same_answer(name: str, case: tuple[Pool, set[
 def test_an_empty_pool_takes_every_job(name: str, num_nodes: int, size: int, racks: int, part: float) -> None:
     pool = fleets.pool(num_nodes, size, nodes_per_rack=racks)
     num = max(1, round(part * pool.num_devices))
-    assert PLACEMENTS[name](Spans([(0, pool.num_devices)]), pool, num) is not None
+    assert PLACEMENTS[name](NodeSpans(size, [(0, pool.num_devices)]), pool, num) is not None
 
 
 @given(case=cases())
@@ -73,7 +75,7 @@ def test_nodes_keeps_small_jobs_inside_a_node_and_gives_large_ones_whole_nodes(
     pool, devices, num = case
     size = pool.devices_per_node
     by_node = {node: sum(1 for d in devices if d // size == node) for node in range(pool.num_nodes)}
-    taken = PLACEMENTS["nodes"](spans_of(devices), pool, num)
+    taken = PLACEMENTS["nodes"](spans_of(devices, pool), pool, num)
     whole = sum(count == size for count in by_node.values())
     if num < size:
         fitting = [count for count in by_node.values() if count >= num]
@@ -99,7 +101,7 @@ def test_racks_uses_as_few_racks_as_can_be(case: tuple[Pool, set[int], int]) -> 
         for many in range(1, len(room) + 1)
         if any(sum(group) >= num for group in itertools.combinations(room, many))
     )
-    taken = PLACEMENTS["racks"](spans_of(devices), pool, num)
+    taken = PLACEMENTS["racks"](spans_of(devices, pool), pool, num)
     assert taken is not None
     assert num_racks(taken, pool) == fewest
     if fewest == 1:
@@ -110,7 +112,7 @@ def test_racks_uses_as_few_racks_as_can_be(case: tuple[Pool, set[int], int]) -> 
 @given(case=cases())
 def test_lowest_takes_the_lowest(case: tuple[Pool, set[int], int]) -> None:
     pool, devices, num = case
-    assert devices_of(PLACEMENTS["lowest"](spans_of(devices), pool, num) or []) == sorted(devices)[:num]
+    assert devices_of(PLACEMENTS["lowest"](spans_of(devices, pool), pool, num) or []) == sorted(devices)[:num]
 
 
 def test_racks_are_counted_over_spans() -> None:
