@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -90,8 +91,11 @@ def plain_points(
 ) -> tuple[OperatingPoint, ...]:
     """Jobs of which only size and time are known, at full power and under caps.
 
-    Devices compute for a share of their time and wait in the rest, at the powers of those states. Under a cap
-    time and power follow `simtool.machine.power.workload_under_cap`.
+    Devices compute for a share of their time and wait in the rest, at the powers of those states. A cap slows what
+    computes, and holds its power, as `simtool.machine.power.workload_under_cap` says for a workload that computes
+    alone, `slower` times as long. What waits takes as long as before, at its power or at the cap::
+
+        speed = 1 / (activity x slower + 1 - activity)
 
     Args:
         name: of the patterns.
@@ -101,27 +105,35 @@ def plain_points(
     """
     compute = machine.state_power(machine.power_w("compute"))
     waits = machine.state_power(machine.power_w("waiting"))
-    compute_w, waits_w = float(compute.accelerator_w), float(waits.accelerator_w)
-    mean_w = activity * compute_w + (1.0 - activity) * waits_w
-    points = [OperatingPoint(1.0, _mixed(name, compute, waits, activity, 1.0))]
+    points = [OperatingPoint(1.0, _mixed(name, compute, waits, 1.0 - activity))]
     for cap_w in caps_w(machine, lowest_frac)[1:]:
         law = machine_under_cap(machine, cap_w).device.cap_law
         if law is None or machine.power_limit_w is None:
             continue
-        time, capped_w = workload_under_cap(mean_w, cap_w, limit_w=machine.power_limit_w, law=law)
-        speed = min(1.0 / float(time), points[-1].speed)
-        pattern = _mixed(f"{name} at {cap_w:.0f} W", compute, waits, activity, float(capped_w) / mean_w)
-        points.append(OperatingPoint(speed, pattern))
+        slower, capped_w = workload_under_cap(
+            float(compute.accelerator_w), cap_w, limit_w=machine.power_limit_w, law=law
+        )
+        time = activity * float(slower) + 1.0 - activity
+        pattern = _mixed(
+            f"{name} at {cap_w:.0f} W",
+            replace(compute, accelerator_w=float(capped_w)),
+            replace(waits, accelerator_w=min(float(waits.accelerator_w), cap_w)),
+            (1.0 - activity) / time,
+        )
+        points.append(OperatingPoint(min(1.0 / time, points[-1].speed), pattern))
     return tuple(points)
 
 
-def _mixed(name: str, compute: StatePower, waits: StatePower, activity: float, factor: float) -> Pattern:
-    """Shares that compute and wait, with the accelerators' power times `factor`."""
-    shares = []
-    for state, frac, power in (("compute", activity, compute), ("bubble", 1.0 - activity, waits)):
-        accelerator_w, host_w, network_w = components(power)
-        if frac > 0.0:
-            shares.append(
-                Share(state=state, device_frac=frac, power_w=(accelerator_w * factor, host_w, network_w))
+def _mixed(name: str, compute: StatePower, waits: StatePower, waits_frac: float) -> Pattern:
+    """Shares that compute and wait."""
+    return Pattern(
+        name=name,
+        shares=tuple(
+            Share(state=state, device_frac=frac, power_w=components(power))
+            for state, frac, power in (
+                ("compute", 1.0 - waits_frac, compute),
+                ("bubble", waits_frac, waits),
             )
-    return Pattern(name=name, shares=tuple(shares))
+            if frac > 0.0
+        ),
+    )
