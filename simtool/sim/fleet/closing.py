@@ -82,6 +82,7 @@ def outcome_of(fleet: Fleet) -> FleetOutcome:
         num_devices={pool.plan.name: pool.plan.total_devices for pool in fleet.pools},
         names=fleet.table.name,
         submit_s=fleet.table.submit_s,
+        deadline_s=fleet.table.deadline_s,
         devices=np.array(fleet.devices, np.int64),
         start_s=np.array(fleet.start_s),
         finish_s=np.array(fleet.finish_s),

@@ -276,7 +276,7 @@ class Fleet:
         if not self.durable_s.get(number) or self.plan.pools[self.pool_of[number]].site == pool.plan.site:
             return 0.0
         self.moved_bytes += kind.state_bytes
-        return kind.state_bytes / self.plan.move_bytes_per_s
+        return kind.state_bytes / (self.plan.move_bytes_per_s or math.inf)
 
     def expect_end(self, job: Running) -> None:
         """Let the job end when its course says so, or at its limit."""
@@ -360,7 +360,14 @@ class Fleet:
             queued.deadline_s,
             int(table.min_devices[number]),
             self.kind_of[number],
+            self._bound_to(job),
         )
+
+    def _bound_to(self, job: Running) -> str | None:
+        """The site that the job's saved state cannot leave; None if it may."""
+        if self.plan.move_bytes_per_s is not None or not job.durable_s:
+            return None
+        return self.plan.pools[self.pool_of[job.queued.job]].site
 
     def hand_out(self, pool: PoolState) -> None:
         """Free devices go to running jobs that lack some, in the order in which they began to wait."""

@@ -77,9 +77,12 @@ class Gate:
         deadline_s: float,
         least: int,
         kind: int,
+        site: str | None = None,
     ) -> None:
-        """A job waits at every pool where it can run; there it asks for no more devices than there are."""
+        """A job waits at every pool where it can run, or at those of one site; there it asks for what there is."""
         for pool, speed, most_w, least_w, speeds in self._places_of[kind]:
+            if site is not None and pool.plan.site != site:
+                continue
             num = min(asked, pool.plan.num_devices)
             if num < asked and num < least:
                 continue

@@ -43,6 +43,8 @@ class FleetOutcome:
     """When it first got devices; not a number if never."""
     finish_s: FloatArray
     """When it ended; not a number if it did not."""
+    deadline_s: FloatArray
+    """When it should have ended; infinite if it need not."""
     waited_s: FloatArray
     """In the queue in all, up to the end of the simulation: also after a preemption or a failure."""
     status: NDArray[np.int8]
@@ -56,6 +58,12 @@ class FleetOutcome:
     """Saved states that jobs took along from one site to another."""
     num_events: int
     """Simulated events, the measure of how long the simulation takes."""
+
+    @property
+    def num_deadlines_missed(self) -> int:
+        """Jobs that ended after their deadline, or whose deadline passed before the end of the simulation."""
+        ended_s = np.where(np.isnan(self.finish_s), np.inf, self.finish_s)
+        return int(((ended_s > self.deadline_s) & (self.deadline_s < self.end_s)).sum())
 
     @property
     def num_waiting_mean(self) -> float:

@@ -181,8 +181,8 @@ class FleetPlan:
     """Whether a job that outlives its requested limit is ended there."""
     limits: tuple[PowerLimit, ...] = ()
     """In order of time."""
-    move_bytes_per_s: float = math.inf
-    """Between two sites, for one job."""
+    move_bytes_per_s: float | None = math.inf
+    """Of saved states between two sites, for one job; None: a job that has saved some goes on at its site."""
 
     def __post_init__(self) -> None:
         names = [pool.name for pool in self.pools]
