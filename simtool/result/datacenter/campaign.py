@@ -17,12 +17,13 @@ from simtool.machine.power_caps import machine_under_cap
 from simtool.profiles.find import ProfileLibrary, find_scenario
 from simtool.result.datacenter.patterns import caps_w, training, waiting
 from simtool.result.datacenter.pools import ANY, PricedPool
-from simtool.result.plan import CHECKPOINT_BYTES_PER_PARAMETER, build_plan
+from simtool.result.datacenter.saving import Saving, checkpoint_plan, reliability_of, saving_of
+from simtool.result.plan import CHECKPOINT_BYTES_PER_PARAMETER
 from simtool.result.prepare import Prepared, prepare
 from simtool.result.result import PhaseEstimate
 from simtool.result.stretches import stretches
 from simtool.sim.fleet.plan import JobKind, OperatingPoint, PoolUse
-from simtool.sim.plan import CheckpointPlan
+from simtool.sim.hazards.plan import HazardPlan
 from simtool.step.step import estimate_step
 from simtool.units import display
 
@@ -44,6 +45,7 @@ def campaign_runs(
     library: ProfileLibrary,
     pools: tuple[PricedPool, ...],
     breakage: dict[str, Any] | None,
+    hazards: HazardPlan | None,
 ) -> tuple[CampaignRun, ...]:
     """All runs of the campaign.
 
@@ -52,13 +54,14 @@ def campaign_runs(
         library: where profiles are found.
         pools: where they run.
         breakage: what breaks, as a scenario's ``reliability`` has it; None if nothing does.
+        hazards: the same as causes, reclaims of hired nodes included.
 
     Raises:
         InputError: a scenario that is not found, or does not fit the pool.
         InfeasibleError: a model that does not fit the memory.
     """
     return tuple(
-        _priced(loaded, library, pools, breakage, index, job)
+        _priced(loaded, library, pools, breakage, hazards, index, job)
         for index, job in enumerate(loaded.datacenter.jobs.campaign)
     )
 
@@ -68,16 +71,19 @@ def _priced(
     library: ProfileLibrary,
     pools: tuple[PricedPool, ...],
     breakage: dict[str, Any] | None,
+    hazards: HazardPlan | None,
     index: int,
     job: CampaignJob,
 ) -> CampaignRun:
     field = f"jobs.campaign[{index}]"
     chosen = [pool for pool in pools if job.pool == ANY or pool.name == (job.pool or pools[0].name)]
+    saving = saving_of(loaded, field, job, _scenario(loaded, field, job).scenario.reliability, breakage)
+    reliability = reliability_of(saving, breakage)
     found: list[tuple[PricedPool, Prepared]] = []
     refused: InputError | InfeasibleError | None = None
     for pool in chosen:
         try:
-            found.append((pool, _prepared(loaded, library, pool, breakage, field, job)))
+            found.append((pool, _prepared(loaded, library, pool, reliability, field, job)))
         except (InputError, InfeasibleError) as error:
             refused = error
     if not found or (refused is not None and job.pool != ANY):
@@ -87,7 +93,7 @@ def _priced(
     uses: list[PoolUse | None] = [None] * len(pools)
     for pool, there in found:
         if int(there.layouts.num_devices) == num_devices:
-            uses[pool.index] = _use(loaded, job, there, work_s, breakage)
+            uses[pool.index] = _use(loaded, job, there, work_s, saving, hazards)
     datacenter = loaded.datacenter
     workload = prepared.scenario.workload
     row = CampaignRow(
@@ -141,14 +147,13 @@ def _prepared(
     loaded: LoadedDatacenter,
     library: ProfileLibrary,
     pool: PricedPool,
-    breakage: dict[str, Any] | None,
+    reliability: Reliability | str,
     field: str,
     job: CampaignJob,
 ) -> Prepared:
     scenario = _scenario(loaded, field, job)
     written = loaded.datacenter.pools[pool.index]
     cluster = scenario.scenario.cluster
-    own = scenario.scenario.reliability
     asked = job.num_nodes
     if asked is None:
         # As many devices as the scenario has, on nodes of another size if need be.
@@ -166,7 +171,7 @@ def _prepared(
                     "power_cap": None,
                 }
             ),
-            "reliability": _reliability(loaded, field, job, own, breakage),
+            "reliability": reliability,
             **({} if job.tokens is None else {"workload": _with_tokens(scenario, job)}),
             **({} if job.layout is None else {"layout": job.layout}),
             **({} if job.method else {"method": "none"}),
@@ -192,35 +197,6 @@ def _with_tokens(scenario: LoadedScenario, job: CampaignJob) -> Any:
     return scenario.scenario.workload.model_copy(update={"tokens": job.tokens, "batch_ramp": None})
 
 
-def _reliability(
-    loaded: LoadedDatacenter,
-    field: str,
-    job: CampaignJob,
-    own: Reliability | str,
-    breakage: dict[str, Any] | None,
-) -> Reliability | str:
-    """What breaks at this site, with the checkpoints of the job or of its scenario."""
-    if breakage is None:
-        return "none"
-    checkpoint, restart = job.checkpoint, job.restart
-    if not isinstance(own, str):
-        checkpoint = checkpoint or own.checkpoint
-        restart = own.restart if restart is None else restart
-    if checkpoint is None or restart is None:
-        lacks = "checkpoint" if checkpoint is None else "restart"
-        example = "checkpoint: {write: 1 min}" if checkpoint is None else "restart: 10 min"
-        raise InputError(
-            Problem(
-                loaded.locate(field),
-                f"{field}.{lacks}",
-                f"found none, and scenario {job.scenario} has none either",
-                "",
-                f"add e.g. '{example}', or write 'reliability: none'",
-            )
-        )
-    return Reliability.model_construct(**breakage, restart=restart, checkpoint=checkpoint)
-
-
 def _work_s(phases: tuple[PhaseEstimate, ...]) -> float:
     return sum(phase.num_steps * float(phase.estimate.step_time_s) for phase in phases)
 
@@ -230,7 +206,8 @@ def _use(
     job: CampaignJob,
     prepared: Prepared,
     work_s: float,
-    breakage: dict[str, Any] | None,
+    saving: Saving,
+    hazards: HazardPlan | None,
 ) -> PoolUse:
     """The run at every cap, its speed relative to that on its first pool."""
     machine, points = prepared.machine, list[OperatingPoint]()
@@ -249,14 +226,9 @@ def _use(
         if points:
             speed = min(speed, points[-1].speed)
         points.append(OperatingPoint(speed, training(name, phases)))
-    checkpoint: CheckpointPlan | None = None
-    restart_s = 0.0
-    if breakage is not None:
-        plan = build_plan(prepared)
-        checkpoint, restart_s = plan.checkpoint, plan.failures.restart_s
     return PoolUse(
         points=tuple(points),
-        checkpoint=checkpoint,
-        restart_s=restart_s,
+        checkpoint=checkpoint_plan(loaded, job, prepared, saving, hazards, work_s),
+        restart_s=0.0 if saving.restart is None else float(saving.restart),
         restart_pattern=waiting(machine, "restart", "restart"),
     )

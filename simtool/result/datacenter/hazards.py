@@ -16,6 +16,9 @@ from simtool.sim.hazards.durations import Duration
 from simtool.sim.hazards.kinds.exponential import Exponential
 from simtool.sim.hazards.plan import Cause, HazardPlan
 
+RECLAIM = "spot reclaim"
+"""Name of the cause by which a provider takes nodes back."""
+
 
 def breakage_of(written: Literal["none"] | Breakage) -> dict[str, Any] | None:
     """What breaks, as fields of a scenario's ``reliability``; None if nothing does."""
@@ -47,7 +50,7 @@ def _reclaims(spot: Spot) -> Cause:
     rate = float(spot.reclaims_per_1000_node_days) * PER_THOUSAND_DAYS
     notice_s = 0.0 if spot.notice is None else float(spot.notice)
     return Cause(
-        name="spot reclaim",
+        name=RECLAIM,
         effect="maintenance" if notice_s else "failure",
         arrivals=Exponential(rate_per_unit_s=rate),
         detection=Duration(mean_s=notice_s),

@@ -65,7 +65,7 @@ def prepare_site(loaded: LoadedDatacenter, library: ProfileLibrary) -> PreparedS
     pools = build_pools(loaded, library)
     breakage = breakage_of(datacenter.reliability)
     hazards = site_hazards(loaded, library)
-    campaign = campaign_runs(loaded, library, pools, breakage)
+    campaign = campaign_runs(loaded, library, pools, breakage, hazards)
     digests: dict[str, str] = {}
     notes: list[str] = []
     for pool in pools:
