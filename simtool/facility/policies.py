@@ -39,9 +39,13 @@ class Policy(Protocol):
 class PeakShaving:
     """Hold the power from the grid at a threshold: discharge above it, charge below it.
 
+    It charges only as far as the net load has already been, or the threshold if that is lower: charging makes no new
+    peak. What is left over of sun and wind is taken at any time.
+
     >>> battery = Battery(capacity_j=1e6, charge_w=30.0, discharge_w=30.0, charge_frac=1.0, discharge_frac=1.0)
-    >>> PeakShaving(threshold_w=100.0).request_w(np.array([120.0, 90.0]), np.zeros(2), battery).tolist()
-    [-20.0, 10.0]
+    >>> net_w = np.array([60.0, 50.0, 120.0, 90.0])    # 60 W is the peak at first, then 120 W
+    >>> PeakShaving(threshold_w=100.0).request_w(net_w, np.zeros(4), battery).tolist()
+    [0.0, 10.0, -20.0, 10.0]
     """
 
     threshold_w: float
@@ -54,7 +58,8 @@ class PeakShaving:
 
     def request_w(self, net_w: FloatArray, values: FloatArray, battery: Battery) -> FloatArray:
         """See `Policy`."""
-        return np.asarray(self.threshold_w - net_w)
+        seen_w = np.maximum(np.maximum.accumulate(net_w), 0.0)
+        return np.asarray(np.minimum(self.threshold_w, seen_w) - net_w)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

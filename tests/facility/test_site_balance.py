@@ -131,6 +131,34 @@ def test_peak_shaving_by_hand() -> None:
     assert empty.import_w == pytest.approx([1.2e6, 1.2e6, 1.4e6])
 
 
+@given(loads=series(2e6, 12), threshold_w=st.floats(0.0, 2e6), initial=st.floats(0.0, 1.0))
+def test_shaving_never_makes_a_peak_of_its_own(
+    loads: list[float], threshold_w: float, initial: float
+) -> None:
+    """While it charges, the grid gives no more than the load has already asked for, nor than the threshold."""
+    battery = replace(BATTERY, initial_j=initial * BATTERY.capacity_j)
+    edges, policy = HOUR * np.arange(13), PeakShaving(threshold_w=threshold_w)
+    balance = site_balance(edges, loads, battery=battery, policy=policy)
+    seen_w = np.maximum.accumulate(balance.load_w + balance.standby_w)
+    charges = balance.charge_w > 0.0
+    assert np.all(balance.import_w[charges] <= np.minimum(seen_w, threshold_w)[charges] * (1.0 + 1e-9))
+    assert balance.import_w.max() <= seen_w[-1] * (1.0 + 1e-9)
+    cut = np.sort(np.concatenate([edges, edges[:-1] + 0.3 * HOUR]))
+    again = site_balance(cut, np.repeat(loads, 2), battery=battery, policy=policy)
+    for column in ("import_w", "charge_w", "discharge_w"):
+        assert again.integral(column) == pytest.approx(balance.integral(column), rel=1e-9, abs=1e-3)
+
+
+def test_a_threshold_above_all_loads_changes_no_peak() -> None:
+    """0.3, 0.2 and 0.4 MW below a threshold of 1 MW: the battery takes 0.1 MW in the second hour."""
+    battery = replace(BATTERY, standby_w=0.0)
+    policy = PeakShaving(threshold_w=1e6)
+    balance = site_balance(HOUR * np.arange(4), [3e5, 2e5, 4e5], battery=battery, policy=policy)
+    assert balance.import_w == pytest.approx([3e5, 3e5, 4e5])
+    sunny = site_balance([0.0, HOUR], [1e5], solar=signal([4e5]), battery=battery, policy=policy)
+    assert sunny.charge_w == pytest.approx([3e5]), "what is left over of the sun is taken at once"
+
+
 def test_two_thresholds_by_hand() -> None:
     price = signal([0.05, 0.10, 0.30], "USD/kWh")
     battery = replace(BATTERY, standby_w=0.0)
