@@ -6,6 +6,7 @@ This namespace is a convenience for notebooks and scripts; each name lives in a 
 
     result = st.run("quickstart")  # a shipped scenario, or the path of a file
     result.quantities["cost_total_usd"].value
+    st.run_site("campus").value("pue")  # a datacenter, shipped or the path of a file
 
 Nothing is imported before it is used, so ``import simtool`` costs next to nothing.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from simtool.errors import InfeasibleError, InputError, OutputError, Problem, SimtoolError
     from simtool.profiles.find import ProfileLibrary, default_library
     from simtool.provenance import Derived, Sourced
+    from simtool.result.datacenter.result import DatacenterResult
     from simtool.result.result import Result
     from simtool.transfer.api import project
     from simtool.transfer.projection import Projection
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "DatacenterResult",
     "Derived",
     "InfeasibleError",
     "InputError",
@@ -46,9 +49,11 @@ __all__ = [
     "load_scenario",
     "project",
     "run",
+    "run_site",
 ]
 
 _HOMES = {
+    "DatacenterResult": "simtool.result.datacenter.result",
     "Derived": "simtool.provenance",
     "InfeasibleError": "simtool.errors",
     "InputError": "simtool.errors",
@@ -111,6 +116,33 @@ def run(
         raise TypeError("overrides belong to load_scenario: a loaded scenario never changes")
     loaded = scenario if isinstance(scenario, LoadedScenario) else load_scenario(scenario, overrides)
     return run_loaded(loaded, default_library(profiles, loaded.path), seeds=seeds)
+
+
+def run_site(
+    datacenter: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    profiles: Sequence[Path] = (),
+    seeds: int = 1,
+) -> DatacenterResult:
+    """What a site with its jobs does and costs; nothing is written to disk.
+
+    Args:
+        datacenter: name of a shipped datacenter, or path of a file.
+        overrides: changes as ``--set`` takes them, e.g. ``["scheduler.name=fcfs"]``.
+        profiles: folders with profiles of your own, searched before the shipped ones.
+        seeds: number of simulated runs; from two on, quantities have intervals.
+
+    Raises:
+        InputError: the datacenter cannot be read.
+        InfeasibleError: it cannot be run; names the limit that binds.
+    """
+    from simtool.config.load_datacenter import load_datacenter
+    from simtool.profiles.find import default_library, find_scenario
+    from simtool.result.datacenter.run import run_datacenter
+
+    loaded = load_datacenter(find_scenario(str(datacenter)), overrides)
+    return run_datacenter(loaded, default_library(profiles, loaded.path), seeds=seeds)
 
 
 def __getattr__(name: str) -> object:

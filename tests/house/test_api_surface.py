@@ -10,6 +10,7 @@ import pytest
 import simtool
 
 SURFACE = {
+    "DatacenterResult",
     "Derived",
     "InfeasibleError",
     "InputError",
@@ -27,6 +28,7 @@ SURFACE = {
     "load_scenario",
     "project",
     "run",
+    "run_site",
 }
 
 
