@@ -64,6 +64,11 @@ class Battery(Strict):
             if unit and number is not None and number.unit != unit:
                 found = f"found a quantity in {number.unit}"
                 complaints.append(Complaint(found=found, mend=f"write it in {unit}", member=member))
+        low, high = self.low, self.high
+        if not complaints and low is not None and high is not None and float(low) >= float(high):
+            found = f"found a high of {float(high):g} {unit} for a low of {float(low):g} {unit}"
+            allowed, mend = "allowed: low below high", "exchange them"
+            complaints.append(Complaint(found=found, allowed=allowed, mend=mend, member="high"))
         if complaints:
             raise refusal(*complaints)
         return self

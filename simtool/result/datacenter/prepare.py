@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import takewhile
 
 from simtool.config.load_datacenter import LoadedDatacenter
@@ -28,6 +29,8 @@ from simtool.sim.hazards.plan import HazardPlan
 from simtool.sim.schedulers import SCHEDULERS
 from simtool.units import SECONDS_PER_DAY, SECONDS_PER_YEAR
 
+CARBON_SCHEDULERS = ("carbon-aware", "cleanest-site")
+"""Schedulers that cannot do without the signal ``carbon``."""
 MAX_DURATION_S = 100 * SECONDS_PER_YEAR
 
 
@@ -114,8 +117,44 @@ def _check_names(loaded: LoadedDatacenter) -> None:
     if duration is not None and float(duration) > MAX_DURATION_S:
         found, allowed = f"found {float(duration) / SECONDS_PER_YEAR:.4g} years", "up to 100 years"
         problems.append(Problem(loaded.locate("duration"), "duration", found, allowed, "shorten it"))
+    elif not _is_on_the_calendar(loaded.datacenter.start, float(duration or 0.0)):
+        found = "found a time that leaves the calendar"
+        mend = "begin earlier, or make it shorter"
+        problems.append(Problem(loaded.locate("start"), "start", found, "years 1 to 9999", mend))
+    problems += _lacks_carbon(loaded)
     if problems:
         raise InputError(problems)
+
+
+def _is_on_the_calendar(start: datetime, duration_s: float) -> bool:
+    """Whether the days of a run and those around it, which local time needs, have a date."""
+    margin = timedelta(days=4)
+    try:
+        return start - margin < start + timedelta(seconds=duration_s) + margin
+    except OverflowError:
+        return False
+
+
+def _lacks_carbon(loaded: LoadedDatacenter) -> list[Problem]:
+    """Sites whose carbon intensity the scheduler asks for, and nobody tells."""
+    name = loaded.datacenter.scheduler.name
+    if name not in CARBON_SCHEDULERS:
+        return []
+    lacking = [
+        Place(loaded, site)
+        for site, terms in loaded.datacenter.terms.items()
+        if terms.carbon.average is None and terms.carbon.marginal is None
+    ]
+    return [
+        Problem(
+            place.locate("carbon"),
+            place.field("carbon"),
+            f"found no intensity of the grid, which the scheduler {name} looks at",
+            "",
+            "add e.g. 'carbon: {average: {series: carbon-pjm}}', or name another scheduler",
+        )
+        for place in lacking
+    ]
 
 
 def _facility(

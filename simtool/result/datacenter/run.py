@@ -23,6 +23,7 @@ from simtool.result.datacenter.accounts import (
     named,
     site_accounts,
 )
+from simtool.result.datacenter.check import check_site
 from simtool.result.datacenter.hire import hire_cost
 from simtool.result.datacenter.jobs import SiteJobs
 from simtool.result.datacenter.prepare import PreparedSite, jobs_of, prepare_site, simulate_site
@@ -80,6 +81,7 @@ def run_datacenter(
     """
     site = prepare_site(loaded, library)
     jobs = jobs_of(site)
+    check_site(site, jobs)
     outcome = _simulated(site, jobs, 0, seeds, progress)
     found = accounts(site, outcome)
     values: dict[str, list[float]] = {name: [number.value] for name, number in found.quantities.items()}
