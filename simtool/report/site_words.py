@@ -52,7 +52,7 @@ GROUPS: tuple[Group, ...] = (
         (
             Row("accelerator_hours", "hours that jobs held"),
             Row("accelerator_hours_useful", "work that was kept", 1),
-            Row("accelerator_hours_ended_early", "work of failed, cancelled, over-limit jobs", 1),
+            Row("accelerator_hours_ended_early", "work of failed or stopped jobs", 1),
             Row("utilisation_frac", "utilisation (held / all)"),
             Row("goodput_frac", "goodput (kept / held)"),
         ),

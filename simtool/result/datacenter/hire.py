@@ -16,6 +16,7 @@ from simtool.errors import InputError, Problem
 from simtool.ledger import Ledger
 from simtool.ledger.sums import FloatArray, IntArray, sum_by_key
 from simtool.provenance import Derived, Input, Sourced
+from simtool.result.datacenter.history import job_rows
 from simtool.result.datacenter.signals import Place, series_of
 from simtool.signals import Signal
 from simtool.sim.fleet.outcome import FleetOutcome
@@ -25,57 +26,51 @@ HIRE = "hire, "
 
 
 def hire_cost(loaded: LoadedDatacenter, hire: Hire, outcome: FleetOutcome) -> tuple[CostLine, ...]:
-    """Lines of the provider's bill.
+    """Lines of the provider's bill, which is one for all pools: so is a reservation.
 
     Raises:
         InputError: a price that is nowhere stated, a wrong price list, a spot price that does not cover the run.
     """
-    on_demand, spot = _prices(loaded, hire, outcome.end_s)
-    lines: list[CostLine] = []
-    for pool, ledger in outcome.ledgers.items():
-        bill = _bill(hire, ledger, outcome.end_s, on_demand, spot)
-        suffix = f", {pool}" if len(outcome.ledgers) > 1 else ""
-        word = f"_{pool.replace('-', '_').replace('.', '_')}" if suffix else ""
-        while_held: dict[str, float] = {}
+    bill, _, price = _bill(loaded, hire, outcome)
+    while_held: dict[str, float] = {}
+    for ledger in outcome.ledgers.values():
         for (job, state), seconds in ledger.group("device_s", ("job", "state")).items():
             if job:
                 while_held[state] = while_held.get(state, 0.0) + seconds
-        for line in bill.lines:
-            price = on_demand if line.name == "on demand" and on_demand is not None else None
-            amount = Derived(
-                name=f"cost_hire_{line.name.replace(' ', '_')}{word}_usd",
-                value=line.amount_usd,
-                unit="USD",
-                formula=f"{line.accelerator_hours:,.0f} accelerator-hours x "
-                f"{line.usd_per_accelerator_hour:.4g} USD/h",
-                inputs=() if price is None else (Input("price per accelerator-hour", price),),
+    lines = []
+    for line in bill.lines:
+        amount = Derived(
+            name=f"cost_hire_{line.name.replace(' ', '_')}_usd",
+            value=line.amount_usd,
+            unit="USD",
+            formula=f"{line.accelerator_hours:,.0f} accelerator-hours x "
+            f"{line.usd_per_accelerator_hour:.4g} USD/h",
+            inputs=(Input("price per accelerator-hour", price),)
+            if line.name == "on demand" and price is not None
+            else (),
+        )
+        lines.append(
+            CostLine(
+                name=f"{HIRE}{line.name}",
+                amount=amount,
+                driver="device time",
+                money=hire.money,
+                portions=spread_over(amount.value, while_held, WHOLE_DEVICE),
+                note=line.note,
             )
-            lines.append(
-                CostLine(
-                    name=f"{HIRE}{line.name}{suffix}",
-                    amount=amount,
-                    driver="device time",
-                    money=hire.money,
-                    portions=spread_over(amount.value, while_held, WHOLE_DEVICE),
-                    note=line.note,
-                )
-            )
+        )
     return tuple(lines)
 
 
-def hire_shares(loaded: LoadedDatacenter, hire: Hire, outcome: FleetOutcome) -> dict[str, FloatArray]:
-    """What the leases of every job cost by pool, shape (1 + jobs of the pool's ledger,); first what no job leased.
+def hire_shares(loaded: LoadedDatacenter, hire: Hire, outcome: FleetOutcome) -> FloatArray:
+    """What the leases of every job cost, shape (1 + jobs,); first what no job leased.
 
     Only the part of a reservation that stayed unused is nobody's.
     """
-    on_demand, spot = _prices(loaded, hire, outcome.end_s)
-    found = {}
-    for pool, ledger in outcome.ledgers.items():
-        _, job = leases_of(ledger)
-        bill = _bill(hire, ledger, outcome.end_s, on_demand, spot)
-        found[pool] = sum_by_key(job, bill.lease_usd, 1 + len(ledger.jobs))
-        found[pool][0] += bill.unused_reservation_usd
-    return found
+    bill, rows, _ = _bill(loaded, hire, outcome)
+    shares = sum_by_key(rows + 1, bill.lease_usd, 1 + len(outcome.names))
+    shares[0] += bill.unused_reservation_usd
+    return shares
 
 
 def leases_of(ledger: Ledger, *, is_spot: bool = False) -> tuple[Leases, IntArray]:
@@ -114,11 +109,24 @@ def leases_of(ledger: Ledger, *, is_spot: bool = False) -> tuple[Leases, IntArra
 
 
 def _bill(
-    hire: Hire, ledger: Ledger, end_s: float, on_demand: Sourced | None, spot: Signal | None
-) -> RentBill:
+    loaded: LoadedDatacenter, hire: Hire, outcome: FleetOutcome
+) -> tuple[RentBill, IntArray, Sourced | None]:
+    """The bill, the row of every lease's job among the outcome's, and the price on demand."""
+    on_demand, spot = _prices(loaded, hire, outcome.end_s)
+    parts, rows = [], []
+    for pool, ledger in outcome.ledgers.items():
+        leases, job = leases_of(ledger, is_spot=spot is not None)
+        parts.append(leases)
+        rows.append(job_rows(outcome, pool)[job])
     reserved = hire.reserved
-    return rent_bill(
-        leases_of(ledger, is_spot=spot is not None)[0],
+    bill = rent_bill(
+        Leases.of(
+            *(
+                np.concatenate([getattr(part, column) for part in parts])
+                for column in ("begin_s", "end_s", "num_accelerators")
+            ),
+            is_spot=spot is not None,
+        ),
         on_demand_usd_per_hour=None if on_demand is None else float(on_demand),
         spot_usd_per_hour=spot,
         reservation=None
@@ -133,8 +141,9 @@ def _bill(
             step_s=0.0 if hire.billing_step is None else float(hire.billing_step),
             minimum_s=0.0 if hire.minimum is None else float(hire.minimum),
         ),
-        end_s=end_s,
+        end_s=outcome.end_s,
     )
+    return bill, np.concatenate(rows), on_demand
 
 
 def _prices(loaded: LoadedDatacenter, hire: Hire, end_s: float) -> tuple[Sourced | None, Signal | None]:

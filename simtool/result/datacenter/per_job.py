@@ -93,8 +93,7 @@ def shares_of(
     shared = _costs(costs, by_pool, electricity, facility)
     how = site.loaded.datacenter.economics
     if isinstance(how, Hire):
-        for pool, amounts in hire_shares(site.loaded, how, outcome).items():
-            shared += sum_by_key(job_rows(outcome, pool) + 1, amounts, num)
+        shared += hire_shares(site.loaded, how, outcome)
     return PerJob(
         device_s=held,
         energy_j=energy,

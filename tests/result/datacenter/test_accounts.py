@@ -195,14 +195,20 @@ def test_two_sites_are_the_sum_of_both(tmp_path: Path) -> None:
     assert both.value("pue") <= max(both.value("pue_east"), both.value("pue_west"))
 
 
-def test_own_supply_is_balanced_and_only_the_grid_is_billed(tmp_path: Path, small: DatacenterResult) -> None:
-    site = solved(tmp_path, "supply={battery: {energy: 200 kWh, policy: peak-shaving, threshold: 100 kW}}")
+def test_own_supply_is_balanced_and_only_the_grid_is_billed(tmp_path: Path) -> None:
+    """A job on half of the site, then hours without any in which the battery charges, then a job on all of it."""
+    rows = "name,submit_s,num_devices,run_s\nhalf,0,64,3600\nall,43200,128,3600\n"
+    (tmp_path / "jobs.csv").write_text(rows, "utf-8")
+    jobs = "jobs={trace: {file: jobs.csv}, work: {activity: 1}}"
+    battery = "supply={battery: {energy: 200 kWh, policy: peak-shaving, threshold: 110 kW}}"
+    alone, site = solved(tmp_path, jobs), solved(tmp_path, jobs, battery)
     balance = site.sites[0].balance
     assert balance is not None
     assert np.abs(balance.imbalance_w()).max() < 1e-6
+    assert balance.import_w.max() <= 110e3 < balance.load_w.max()
     assert float(site.bill.energy_j.sum()) == pytest.approx(site.value("energy_import_j"), rel=1e-9)
-    assert site.value("energy_facility_j") == pytest.approx(small.value("energy_facility_j"), rel=1e-9)
-    assert site.value("bill_demand_usd") < small.value("bill_demand_usd")
+    assert site.value("energy_facility_j") == pytest.approx(alone.value("energy_facility_j"), rel=1e-9)
+    assert site.value("bill_demand_usd") < alone.value("bill_demand_usd")
 
 
 @pytest.mark.parametrize(

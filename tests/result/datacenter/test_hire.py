@@ -76,6 +76,16 @@ def test_a_billing_step_costs_more_and_a_reservation_is_paid_in_any_case(tmp_pat
     assert reserved.value("cost_hire_reserved_usd") == pytest.approx(128 * 72 * 1.0, rel=1e-9)
 
 
+def test_a_reservation_is_paid_once_for_all_pools(tmp_path: Path) -> None:
+    pools = "pools=[{name: a, accelerator: h100-sxm, num_nodes: 8}, {name: b, accelerator: h100-sxm, num_nodes: 8}]"
+    terms = "price: 2 USD/h, reserved: {num_accelerators: 64, price: 1 USD/h, term: 3 days, commitment: span}"
+    site = hired(tmp_path, terms, pools)
+    assert site.value("cost_hire_reserved_usd") == pytest.approx(64 * 72 * 1.0, rel=1e-9)
+    shares = per_job(site).cost_usd
+    assert shares.sum() == pytest.approx(site.value("cost_total_usd"), rel=1e-9)
+    assert 0.0 <= shares[0] < 64 * 72 * 1.0
+
+
 def test_spot_is_cheaper_by_the_hour_and_its_reclaims_cost_work(tmp_path: Path) -> None:
     calm = hired(tmp_path, "spot: {price: 1 USD/h, reclaims_per_1000_node_days: 0, back: 1 h}")
     rough = hired(tmp_path, "spot: {price: 1 USD/h, reclaims_per_1000_node_days: 2000, back: 1 h}")
