@@ -164,7 +164,7 @@ class Datacenter(Strict):
     duration: PositiveSeconds | None = None
     """Length of the simulation; until the last job has ended if not given."""
     time_zone: str = "UTC"
-    """Of the tariff's clock, e.g. ``America/New_York``."""
+    """Of the clock by which prices go where the tariff names none, e.g. ``America/New_York``."""
     sites: dict[Name, SiteTerms] | None = None
     """Several sites by name, in place of `time_zone`, `facility`, `electricity`, `carbon`, `water`
     and `supply` here."""

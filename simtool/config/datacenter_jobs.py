@@ -62,6 +62,13 @@ class TraceJobs(Strict):
     """Only jobs submitted from `first` up to, not including, `last`."""
     pool: str | None = None
     """Where they run; on any pool if not given."""
+    any_accelerator: bool = False
+    """Whether jobs that the file ties to a type of accelerator run on others too; otherwise on pools of it alone."""
+    drop_zero_length: bool = False
+    """Whether jobs that ran for 0 s are left out and counted; otherwise they are refused."""
+    sort: bool | None = None
+    """Whether jobs are put into the order of submission; if not given, those of known formats are, and a plain
+    table must be."""
 
 
 class GeneratedJobs(Strict):

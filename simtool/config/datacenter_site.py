@@ -180,7 +180,7 @@ class SiteTerms(Strict):
     """What holds at one site, whatever runs there."""
 
     time_zone: str = "UTC"
-    """Of the tariff's clock, e.g. ``America/New_York``."""
+    """Of the clock by which prices go where the tariff names none, e.g. ``America/New_York``."""
     facility: FacilityUse
     electricity: Electricity
     carbon: GridCarbon = GridCarbon()

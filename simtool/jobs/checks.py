@@ -95,7 +95,7 @@ def _rules(columns: Mapping[str, NDArray[Any]], num_words: Mapping[str, int]) ->
             "a job without accelerators does not belong here",
         ),
         ("run_s", ~(np.isfinite(run) & (run >= 0.0)), "a finite time above 0 s", ""),
-        ("run_s", run == 0.0, "a time above 0 s", "leave out what never ran: drop_zero_length=True"),
+        ("run_s", run == 0.0, "a time above 0 s", "leave out what never ran, or set drop_zero_length"),
         ("limit_s", ~(limit > 0.0), "a time above 0 s, or inf for none", ""),
         (
             "run_s",

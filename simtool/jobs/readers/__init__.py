@@ -81,7 +81,7 @@ def build(
     if (back := submit[1:] < submit[:-1]).any():
         if not sort:
             rows = np.concatenate([[False], back])
-            mend = "sort the file by submission, or read it with sort=True"
+            mend = "sort the file by submission, or set sort to true"
             raw.refuse(_time_column(raw), rows, "times that never go back", mend)
         notes = [*notes, f"{int(back.sum())} rows stood before an earlier one; jobs are sorted by submission"]
     start = None

@@ -113,6 +113,11 @@ def _priced(
         raise InputError(
             Problem(place, f"{field}.submit", "found a moment before the start", "", "move it, or the start")
         )
+    if work_s > row.limit_s:
+        place = loaded.locate(f"{field}.limit")
+        asked, takes = display(row.limit_s, "s"), display(work_s, "s")
+        told = f"found {asked} for a run that takes {takes} without any failure"
+        raise InputError(Problem(place, f"{field}.limit", told, "", "raise it, or train on fewer tokens"))
     if row.submit_s + work_s > row.deadline_s:
         raise InfeasibleError(
             f"deadline of {job.name}",

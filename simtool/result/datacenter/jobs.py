@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from simtool.config.datacenter import moment
 from simtool.config.datacenter_jobs import JobWork
 from simtool.config.load_datacenter import LoadedDatacenter
 from simtool.errors import InputError, Problem
 from simtool.jobs.campaign import campaign_table
-from simtool.jobs.files import read_jobs
 from simtool.jobs.table import JobTable, concat
 from simtool.ledger.sums import IntArray
 from simtool.profiles.find import ProfileLibrary
@@ -22,6 +18,7 @@ from simtool.result.datacenter.campaign import CampaignRun
 from simtool.result.datacenter.generated import generated_jobs
 from simtool.result.datacenter.patterns import plain_points, waiting
 from simtool.result.datacenter.pools import PricedPool, pools_named
+from simtool.result.datacenter.traced import traced_jobs
 from simtool.sim.fleet.plan import JobKind, PoolUse
 from simtool.sim.plan import CheckpointPlan
 
@@ -62,13 +59,13 @@ def site_jobs(
     notes: list[str] = []
     jobs = loaded.datacenter.jobs
     if jobs.trace is not None:
-        table = _traced(loaded, pools, notes)
-        parts.append(
-            (_asking(table, jobs.work), _kind(loaded, pools, "trace", jobs.trace.pool, "jobs.trace"))
-        )
+        for traced in traced_jobs(loaded, jobs.trace, pools, notes):
+            kind = _kind(loaded, pools, traced.name, traced.pools, "jobs.trace")
+            parts.append((_asking(traced.table, jobs.work), kind))
+        _refuse_twice(loaded, [name for table, _ in parts for name in table.name])
     if jobs.generator is not None:
         table = generated_jobs(loaded, library, pools, seed, run, notes)
-        kind = _kind(loaded, pools, "generator", jobs.generator.pool, "jobs.generator")
+        kind = _kind(loaded, pools, "generator", pools_named(pools, jobs.generator.pool), "jobs.generator")
         parts.append((_asking(table, jobs.work), kind))
     if campaign:
         rows = campaign_table([one.row for one in campaign])
@@ -84,6 +81,25 @@ def site_jobs(
     return SiteJobs(table=table, kinds=kinds, kind=kind_of, notes=tuple(dict.fromkeys(notes)))
 
 
+def _refuse_twice(loaded: LoadedDatacenter, traced: Sequence[str]) -> None:
+    """Refuse runs of a campaign that are called as a job of the file."""
+    trace, known = loaded.datacenter.jobs.trace, set(traced)
+    problems = [
+        Problem(
+            loaded.locate(field),
+            field,
+            f"found {job.name!r}, as a job of {'' if trace is None else trace.file} is called",
+            "",
+            "call the run differently",
+        )
+        for index, job in enumerate(loaded.datacenter.jobs.campaign)
+        for field in (f"jobs.campaign[{index}].name",)
+        if job.name in known
+    ]
+    if problems:
+        raise InputError(problems)
+
+
 def _asking(table: JobTable, work: JobWork | None) -> JobTable:
     """Limits and preemption as the datacenter states them."""
     if work is None:
@@ -96,47 +112,17 @@ def _asking(table: JobTable, work: JobWork | None) -> JobTable:
     return table
 
 
-def _traced(loaded: LoadedDatacenter, pools: tuple[PricedPool, ...], notes: list[str]) -> JobTable:
-    datacenter, trace = loaded.datacenter, loaded.datacenter.jobs.trace
-    if trace is None:
-        raise ValueError("no trace")
-    path = Path(trace.file).expanduser()
-    path = path if path.is_absolute() else loaded.path.parent / path
-    table = read_jobs(path, trace.format, time_zone=trace.time_zone)
-    if trace.first is not None or trace.last is not None:
-        if table.start is None:
-            place = loaded.locate("jobs.trace.first")
-            found = "found it with jobs that stand on no calendar"
-            raise InputError(Problem(place, "jobs.trace.first", found, "", "leave first and last out"))
-        first_s = 0.0 if trace.first is None else moment(trace.first, table.start)
-        last_s = math.inf if trace.last is None else moment(trace.last, table.start)
-        table = table.between(first_s, last_s)
-        if len(table) == 0:
-            place = loaded.locate("jobs.trace")
-            raise InputError(
-                Problem(place, "jobs.trace", "found no job between first and last", "", "widen them")
-            )
-    rooms = [pool.fleet.num_devices for pool in pools_named(pools, trace.pool)]
-    table.require_fits(max(rooms), place=str(path))
-    begin_s = float(table.submit_s[0])
-    table = replace(
-        table, submit_s=table.submit_s - begin_s, deadline_s=table.deadline_s - begin_s, start=None
-    )
-    notes.append(
-        f"{path.name}: {len(table):,} jobs, {table.gpu_hours:,.0f} accelerator-hours; the first is submitted when "
-        f"the site starts, {datacenter.start:%Y-%m-%dT%H:%MZ}"
-    )
-    return table
-
-
 def _kind(
-    loaded: LoadedDatacenter, pools: tuple[PricedPool, ...], name: str, wanted: str | None, field: str
+    loaded: LoadedDatacenter,
+    pools: tuple[PricedPool, ...],
+    name: str,
+    chosen: tuple[PricedPool, ...],
+    field: str,
 ) -> JobKind:
     """What devices do in jobs of which only size and time are known."""
     work = loaded.datacenter.jobs.work
     if work is None:
         raise ValueError("jobs without 'work'")
-    chosen = pools_named(pools, wanted)
     boards = {pool.machine.accelerator.name for pool in chosen}
     if len(boards) > 1:
         found = (
@@ -171,7 +157,11 @@ def _checkpoint(loaded: LoadedDatacenter, work: JobWork, pool: PricedPool) -> Ch
         problems.append(
             Problem(loaded.locate(f"{field}.interval"), f"{field}.interval", found, "a time", mend)
         )
-    if written.write is None and written.size is None:
+    if loaded.datacenter.moving is not None and len(loaded.datacenter.terms) > 1 and written.size is None:
+        found = "found no size of the state that moves between sites"
+        mend = "write e.g. 'size: 120 GB' and 'bandwidth: 2 GB/s' in place of 'write'"
+        problems.append(Problem(loaded.locate(field), f"{field}.size", found, "", mend))
+    elif written.write is None and written.size is None:
         found, mend = "found no size of a checkpoint", "add 'size: ...', or 'write: ...' in its place"
         problems.append(Problem(loaded.locate(field), f"{field}.size", found, "", mend))
     if written.kind == "in-memory":

@@ -17,7 +17,7 @@ from simtool.result.datacenter.hazards import breakage_of, site_hazards
 from simtool.result.datacenter.jobs import SiteJobs, site_jobs
 from simtool.result.datacenter.limits import power_limits
 from simtool.result.datacenter.pools import PricedPool, build_pools
-from simtool.result.datacenter.signals import Place, SchedulerSignals
+from simtool.result.datacenter.signals import Place, SchedulerSignals, clock_notes
 from simtool.rng import stream
 from simtool.sim.fleet.outcome import FleetOutcome
 from simtool.sim.fleet.placement import PLACEMENTS
@@ -84,6 +84,8 @@ def prepare_site(loaded: LoadedDatacenter, library: ProfileLibrary) -> PreparedS
     for run in campaign:
         digests |= run.prepared.profile_digests
         notes += [f"{run.row.name}: {note}" for note in run.prepared.notes if note not in notes]
+    for name in datacenter.terms:
+        notes += clock_notes(Place(loaded, name), library)
     return PreparedSite(
         loaded=loaded,
         library=library,

@@ -147,6 +147,15 @@ def site_signals(place: Place, library: ProfileLibrary, end_s: float) -> SiteSig
     )
 
 
+def clock_notes(place: Place, library: ProfileLibrary) -> tuple[str, ...]:
+    """What is to be said where a tariff goes by another clock than the site's ``time_zone``."""
+    electricity, zone = place.terms.electricity, place.terms.time_zone
+    own = "" if electricity.tariff is None else _tariff(place, library, 1.0).timezone
+    if own in ("", zone) or zone == "UTC":
+        return ()
+    return (f"{electricity.tariff} is charged by its own clock, {own}; {place.field('time_zone')} is {zone}",)
+
+
 def _clock(place: Place) -> LocalTime:
     try:
         return LocalTime(start=place.loaded.datacenter.start, zone=place.terms.time_zone)

@@ -1,0 +1,112 @@
+"""Jobs of a file in a datacenter: deadlines, types of accelerators, names, and what the reader is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from simtool.config.load_datacenter import load_datacenter
+from simtool.errors import InfeasibleError, InputError
+from simtool.result.datacenter.jobs import SiteJobs
+from simtool.result.datacenter.prepare import jobs_of, prepare_site
+from tests.result.datacenter.sites import LIBRARY, ONE_SITE, TWO_SITES, solved, written
+
+HEAD = "name,submit_s,num_devices,run_s"
+TWO_TYPES = ONE_SITE.replace(
+    "pools: [{name: main, accelerator: h100-sxm, num_nodes: 4}]",
+    "pools: [{name: a, accelerator: a100-sxm-80, num_nodes: 2}, {name: h, accelerator: h100-sxm, num_nodes: 2}]",
+)
+
+
+def jobs(folder: Path, rows: str, *changes: str, text: str = ONE_SITE) -> SiteJobs:
+    return jobs_of(prepare_site(load_datacenter(written(folder, text, rows), changes), LIBRARY))
+
+
+def test_a_deadline_that_no_start_meets_is_infeasible_and_names_file_and_row(tmp_path: Path) -> None:
+    rows = f"{HEAD},deadline_s\na,0,8,60,60\nb,10,8,3600,1000\nc,20,8,60,\n"
+    with pytest.raises(
+        InfeasibleError, match=r"jobs\.csv: job 'b', row 2 in order of submission, runs for 3,600 s"
+    ):
+        jobs(tmp_path, rows)
+    assert len(jobs(tmp_path, rows.replace("1000", "3610")).table) == 3
+
+
+def test_jobs_run_on_the_accelerators_that_the_file_ties_them_to(tmp_path: Path) -> None:
+    rows = f"{HEAD},accelerator\na,0,8,3600,A100\nb,0,16,3600,h100-sxm\nc,1,16,3600,H100\n"
+    site = solved(tmp_path, TWO_TYPES, jobs=rows)
+    ran = {
+        (pool, job)
+        for pool, ledger in site.outcome.ledgers.items()
+        for job in set(ledger.jobs) & {"a", "b", "c"}
+        if ledger.device_s(job=job) > 0.0
+    }
+    assert ran == {("a", "a"), ("h", "b"), ("h", "c")}
+
+
+def test_a_type_that_no_pool_has_is_refused_unless_any_will_do(tmp_path: Path) -> None:
+    rows = f"{HEAD},accelerator\na,0,8,3600,V100\n"
+    with pytest.raises(
+        InputError, match=r"jobs\.csv: accelerator: found jobs tied to 'V100'; pools have h100-sxm"
+    ):
+        jobs(tmp_path, rows)
+    assert len(jobs(tmp_path, rows, "jobs.trace.any_accelerator=true").table) == 1
+    large = f"{HEAD},accelerator\na,0,24,3600,a100\n"
+    with pytest.raises(InputError, match="the cluster has 16 accelerators"):
+        jobs(tmp_path, large, text=TWO_TYPES)
+
+
+def test_growth_that_is_not_simulated_is_said(tmp_path: Path) -> None:
+    rows = f"{HEAD},max_devices\na,0,8,3600,16\nb,0,8,3600,8\n"
+    notes = jobs(tmp_path, rows).notes
+    assert "jobs.csv: 1 elastic jobs could grow beyond num_devices; that they do is not simulated" in notes
+
+
+def test_the_reader_is_told_what_to_do_with_order_and_empty_runs(tmp_path: Path) -> None:
+    rows = f"{HEAD}\na,10,8,60\nb,0,8,0\nc,0,8,60\n"
+    with pytest.raises(InputError, match="set sort to true"):
+        jobs(tmp_path, rows)
+    with pytest.raises(InputError, match="or set drop_zero_length"):
+        jobs(tmp_path, rows, "jobs.trace.sort=true")
+    found = jobs(tmp_path, rows, "jobs.trace.sort=true", "jobs.trace.drop_zero_length=true")
+    assert found.table.name == ("c", "a")
+
+
+def test_a_run_that_is_called_as_a_job_of_the_file_stands_at_its_field(tmp_path: Path) -> None:
+    run = "{name: a, scenario: megatron-22b, tokens: 1 Mtoken, num_nodes: 1, layout: auto"
+    with pytest.raises(InputError, match=r"jobs\.campaign\[0\]\.name: found 'a', as a job of jobs\.csv"):
+        jobs(tmp_path, f"{HEAD}\na,0,8,60\n", f"jobs.campaign=[{run}}}]")
+    run = run.replace("name: a", "name: job-0").replace("1 Mtoken", "100 Mtoken")
+    with pytest.raises(InputError, match=r"jobs\.campaign\[0\]\.limit: found 60 s for a run that takes"):
+        jobs(tmp_path, f"{HEAD}\na,0,8,60\n", f"jobs.campaign=[{run}, limit: 1 min}}]")
+    both = jobs(
+        tmp_path,
+        f"{HEAD}\na,0,8,60\n",
+        f"jobs.campaign=[{run}}}]",
+        "jobs.generator={profile: philly-2017, num_jobs: 3}",
+    )
+    assert set(both.table.name) == {"a", "job-0", "generator/job-0", "generator/job-1", "generator/job-2"}
+
+
+def test_a_state_that_moves_has_a_size(tmp_path: Path) -> None:
+    moving = "moving={bandwidth: 10 GB/s}"
+    rows = f"{HEAD}\na,0,8,60\n"
+    pattern = r"jobs\.work\.checkpoint\.size: found no size of the state that moves"
+    with pytest.raises(InputError, match=pattern):
+        jobs(tmp_path, rows, moving, text=TWO_SITES)
+    sized = "jobs.work.checkpoint={size: 60 GB, bandwidth: 1 GB/s, interval: 30 min}"
+    [kind] = jobs(tmp_path, rows, moving, sized, text=TWO_SITES).kinds
+    assert kind.state_bytes == 60e9
+
+
+def test_a_tariff_with_another_clock_than_the_site_is_said(tmp_path: Path) -> None:
+    path = written(tmp_path, ONE_SITE)
+    tariff = "electricity={tariff: pge-industrial-tou}"
+
+    def notes(zone: str) -> list[str]:
+        site = prepare_site(load_datacenter(path, [tariff, f"time_zone={zone}"]), LIBRARY)
+        return [note for note in site.notes if "clock" in note]
+
+    assert notes("America/Los_Angeles") == []
+    [note] = notes("America/New_York")
+    assert "its own clock, America/Los_Angeles" in note
