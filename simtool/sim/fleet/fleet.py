@@ -15,7 +15,7 @@ from simtool.sim.fleet.ask import ask, refuse
 from simtool.sim.fleet.breakage import Breakage
 from simtool.sim.fleet.closing import close, stuck
 from simtool.sim.fleet.gate import Gate
-from simtool.sim.fleet.guard import Tries, refuse_powerless
+from simtool.sim.fleet.guard import Tries, refuse_powerless, refuse_stuck
 from simtool.sim.fleet.outcome import NEVER_STARTED, OVER_LIMIT
 from simtool.sim.fleet.placement import PLACEMENTS, num_racks
 from simtool.sim.fleet.plan import FleetPlan, JobKind, NodeEvent
@@ -135,6 +135,13 @@ class Fleet:
                 self.clock.until(choice.wake_s, LAST).callbacks.append(self._woken)
         if self._governor is not None:
             self._govern()
+        if not self.running:
+            refuse_stuck(self)
+
+    @property
+    def is_woken_later(self) -> bool:
+        """Whether the scheduler has asked to be woken."""
+        return len(self._wakes) > 1
 
     def _choose(self, pool: PoolState) -> Choice:
         """Ask the scheduler and start what it names; again, where free devices lie so that a job cannot start.

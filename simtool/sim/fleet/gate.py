@@ -27,6 +27,8 @@ class Gate:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self.is_done = False
+        """Whether all jobs have come."""
         self._places_of = [self._places(kind) for kind in fleet.plan.kinds]
 
     def submits(self, jobs: JobTable) -> Generator[simpy.Event, None, None]:
@@ -51,6 +53,7 @@ class Gate:
                 yield clock.until(submit_s)
             self._fleet.since_s[number] = submit_s
             self.enqueue(number, num, submit_s, limit_s, priority, may, deadline_s, least, kind)
+        self.is_done = True
 
     def _places(self, kind: JobKind) -> list[tuple[PoolState, float, float, float, tuple[float, ...]]]:
         """Where jobs of a kind can run: pool, speed, watts over idling at full speed and at the slowest, all speeds."""

@@ -51,3 +51,19 @@ def refuse_powerless(fleet: Fleet) -> None:
     waits = any(job.least_power_w > fleet.spare_power_w for pool in fleet.pools for job in pool.queue)
     if waits and not fleet.running:
         raise stuck(fleet)
+
+
+def refuse_stuck(fleet: Fleet) -> None:
+    """Nothing runs, all devices are up, all jobs have come and none was begun: nothing will ever change that.
+
+    Raises:
+        SimtoolError: which job waits, and for what.
+    """
+    if fleet.running or not fleet.gate.is_done or not any(pool.queue for pool in fleet.pools):
+        return
+    still_to_come = fleet.plan.limits and fleet.plan.limits[-1].time_s > fleet.clock.now
+    if still_to_come or fleet.is_woken_later or any(pool.down.num for pool in fleet.pools):
+        return
+    if fleet.end_s == math.inf:
+        raise stuck(fleet)
+    refuse_powerless(fleet)
