@@ -22,7 +22,7 @@ def steps(draw: st.DrawFn) -> Steps:
     return Steps(times, values)
 
 
-@given(steps(), st.lists(st.floats(0.0, 1.0), max_size=12))
+@given(steps(), st.lists(st.integers(0, 1000).map(lambda permille: permille / 1000.0), max_size=12))
 def test_pieces_sum_to_the_whole(given_steps: Steps, cuts: list[float]) -> None:
     end = float(given_steps.times_s[-1])
     edges = np.unique([0.0, *(cut * end for cut in cuts), end])
