@@ -218,7 +218,10 @@ def error_line(software: Mapping[str, Any] | None, summary: Mapping[str, Entry])
             for name in names
         ]
         ranges.append(f"{' and '.join(ends)} ({which})")
-    return f"model error: {whose} were missed by {missed}: {'; '.join(ranges)}"
+    return (
+        f"model error: {whose} were missed by {missed}: {'; '.join(ranges)}; what a real run loses beside its steps is "
+        "not in it"
+    )
 
 
 def percent(error_frac: float) -> str:

@@ -273,3 +273,9 @@ def test_sequences_end_where_learned_positions_do() -> None:
     prepare(load_scenario("quickstart", ["workload.model=gpt2", "workload.seq_len=1024"]), library)
     with pytest.raises(InputError, match="at most 1,024, the model's learned positions"):
         prepare(load_scenario("quickstart", ["workload.model=gpt2", "workload.seq_len=1025"]), library)
+
+
+def test_beside_what_was_published_stands_the_median_of_several_runs() -> None:
+    result = run("llama3-405b", seeds=5)
+    (hours,) = [one for one in result.observed if one.name == "accelerator_hours"]
+    assert hours.predicted == result.typical("accelerator_hours") != result.value("accelerator_hours")
