@@ -199,7 +199,7 @@ def simulate_site(
         placement=datacenter.scheduler.placement,
         kill_at_limit=datacenter.scheduler.kill_at_limit,
         limits=site.limits,
-        move_bytes_per_s=math.inf if datacenter.moving is None else float(datacenter.moving.bandwidth),
+        move_bytes_per_s=None if datacenter.moving is None else float(datacenter.moving.bandwidth),
     )
     horizon_s = _horizon_s(site, jobs)
     signals = {

@@ -79,6 +79,9 @@ def fleet_quantities(outcome: FleetOutcome) -> Iterable[Derived]:
     yield _of("num_waiting_mean", outcome.num_waiting_mean, "", "jobs in the queue, mean over time")
     yield _of("num_running_mean", outcome.num_running_mean, "", "jobs that hold accelerators, mean over time")
     yield _of("num_interruptions", float(outcome.num_interruptions.sum()), "", "of jobs, by whatever cause")
+    if np.isfinite(outcome.deadline_s).any():
+        missed = float(outcome.num_deadlines_missed)
+        yield _of("num_deadlines_missed", missed, "", "jobs that had not ended by their deadline")
     yield _of("num_preemptions", float(outcome.num_preemptions.sum()), "", "of jobs, by others")
 
 
