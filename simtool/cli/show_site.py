@@ -19,7 +19,7 @@ FEW_MONTHS = 2
 """Up to so many months every line of a bill is printed, of more the sums by month."""
 MAX_CAUSES = 12
 STATES = {
-    "bubble": "waiting for others",
+    "bubble": "waiting inside jobs",
     "checkpoint": "saving its state",
     "lost_work": "work undone",
     "idle": "without work",

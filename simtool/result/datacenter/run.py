@@ -149,6 +149,8 @@ def _costs(
     how = site.loaded.datacenter.economics
     lines: list[CostLine] = []
     notes: list[str] = []
+    if how is None:
+        notes.append("no 'economics': costs are of electricity alone")
     if isinstance(how, Rent | Hire):
         notes.append(
             "rented by the hour: electricity is in the price, its bill is shown for comparison alone"
