@@ -87,7 +87,7 @@ def _priced(
         except (InputError, InfeasibleError) as error:
             refused = error
     if not found or (refused is not None and job.pool != ANY):
-        raise refused or AssertionError
+        raise AssertionError if refused is None else _of_run(loaded, field, job, refused)
     prepared, work_s = found[0][1], _work_s(found[0][1].phases)
     num_devices = int(prepared.layouts.num_devices)
     uses: list[PoolUse | None] = [None] * len(pools)
@@ -129,6 +129,27 @@ def _priced(
     kind = JobKind(name=job.name, uses=tuple(uses), holds_nodes=True, state_bytes=state_bytes)
     method = "" if prepared.effect is None else prepared.effect.method
     return CampaignRun(row=row, kind=kind, prepared=prepared, method_name=method)
+
+
+def _of_run(
+    loaded: LoadedDatacenter, field: str, job: CampaignJob, error: InputError | InfeasibleError
+) -> InputError | InfeasibleError:
+    """What is wrong with a scenario on this site, at the run that asks for it."""
+    if isinstance(error, InfeasibleError):
+        return InfeasibleError(f"{field} ({job.name}): {error.limit}", error.detail, error.alternatives)
+    return InputError(
+        [
+            one
+            if one.field.startswith(field)
+            else replace(
+                one,
+                where=loaded.locate(field),
+                field=field,
+                found=f"scenario {job.scenario}, {one.field}: {one.found}",
+            )
+            for one in error.problems
+        ]
+    )
 
 
 def _least(

@@ -79,6 +79,15 @@ def test_a_run_that_is_called_as_a_job_of_the_file_stands_at_its_field(tmp_path:
     run = run.replace("name: a", "name: job-0").replace("1 Mtoken", "100 Mtoken")
     with pytest.raises(InputError, match=r"jobs\.campaign\[0\]\.limit: found 60 s for a run that takes"):
         jobs(tmp_path, f"{HEAD}\na,0,8,60\n", f"jobs.campaign=[{run}, limit: 1 min}}]")
+    with pytest.raises(
+        InputError, match=r"jobs\.campaign\[0\]: scenario megatron-22b, layout: found tp 8 x pp 1"
+    ):
+        jobs(
+            tmp_path, f"{HEAD}\na,0,8,60\n", "jobs.campaign=[{name: b, scenario: megatron-22b, num_nodes: 3}]"
+        )
+    large = "jobs.campaign=[{name: b, scenario: megatron-22b, num_nodes: 400, layout: auto}]"
+    with pytest.raises(InfeasibleError, match=r"jobs\.campaign\[0\] \(b\): layout"):
+        jobs(tmp_path, f"{HEAD}\na,0,8,60\n", large)
     both = jobs(
         tmp_path,
         f"{HEAD}\na,0,8,60\n",
