@@ -28,14 +28,15 @@ class Weather(Strict):
 
 
 class Battery(Strict):
-    """A lithium-ion battery behind the meter."""
+    """A lithium-ion battery behind the meter, empty at the begin."""
 
     energy: Joules
     power: PositiveWatts | None = None
     """Most that it takes or gives; what such cells can if not given."""
     policy: Literal["peak-shaving", "price", "carbon", "own-use", "reserve"]
-    """Hold the power from the grid at `threshold`; charge while the price or the grid's average carbon intensity
-    is low and discharge while it is high; keep own generation; or stay full for when the grid gives too little."""
+    """Hold the power from the grid at `threshold`, charging up to the highest load so far and no further; charge
+    while the price or the grid's average carbon intensity is low and discharge while it is high; keep own generation;
+    or stay full for when the grid gives too little."""
     threshold: PositiveWatts | None = None
     low: UsdPerKwh | Kgco2ePerKwh | None = None
     """Charge at or below it."""

@@ -263,7 +263,7 @@ class Own(Strict):
     residual_value: Fraction
     """At the end of the lifetime, as a fraction of the price."""
     utilisation: Annotated[Sourced, Quantity("", above=0, maximum=1.0)]
-    """Share of its lifetime that the hardware works for somebody."""
+    """Share of its lifetime that the hardware works for somebody; a datacenter simulates it and leaves this aside."""
     facility_price: Annotated[Sourced, Quantity("USD/W")] | None = None
     """Building and power, per watt of IT power."""
     facility_lifetime: PositiveSeconds | None = None
