@@ -191,7 +191,7 @@ def label(name: str) -> str:
     """What people call a quantity of a datacenter.
 
     >>> label("wait_mean_s"), label("cost_rent_usd"), label("job_big_energy_it_j")
-    ('wait for the first start, mean', 'cost rent', 'job big energy it')
+    ('wait for the first start, mean', 'rent', 'job big energy it')
     """
     from simtool.report import words
 
