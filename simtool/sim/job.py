@@ -109,7 +109,7 @@ class Job:
         if self.plan.submit_s > 0.0:
             yield self._clock.until(self.plan.submit_s)
         self._cluster.submit(self)
-        yield self._complete
+        yield from self._becomes_whole()
         self._start_s = self._clock.now
         self._log("start")
         if self._own_events is not None:
@@ -165,10 +165,21 @@ class Job:
         self._settle()
         self._log("stop", note=self._note or f"{self.num_missing} nodes failed")
         self._stage = _Stage.WAITING
+        self._refill()
+        yield from self._becomes_whole()
+
+    def _becomes_whole(self) -> Generator[simpy.Event, None, None]:
+        """Until it has all its nodes; one may go down in the very moment in which the last one comes."""
+        yield self._complete
+        while self.num_missing:
+            self._stage, self._since_s = _Stage.WAITING, self._clock.now
+            self._refill()
+            yield self._complete
+
+    def _refill(self) -> None:
         self._complete = simpy.Event(self._clock)
         if not self._cluster.refill(self):
             self._log("wait", note=f"for {self.num_missing} nodes")
-        yield self._complete
 
     def _fails_by_itself(self, events: Iterator[HazardEvent]) -> Generator[simpy.Event, None, None]:
         """Software failures that come with the job, not with a node."""

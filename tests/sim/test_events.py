@@ -398,3 +398,15 @@ def test_random_hazards_are_the_same_whatever_the_checkpoints() -> None:
     times = [[one.time_s for one in found.events if one.kind == "failure"] for found in (first, second)]
     assert len(times[0]) > 2
     assert times[0] == times[1][: len(times[0])]
+
+
+def test_a_node_that_goes_down_in_the_moment_of_a_restart_is_missed() -> None:
+    outcome = run(
+        event(10.0, nodes=(0, 1), effect="software", detection_s=5.0),
+        event(10.0, nodes=(0, 1), effect="straggler", detection_s=5.0, repair_s=20.0, slowdown=2.0),
+        num_nodes=1,
+        spare_nodes=0,
+    )
+    (job,) = outcome.jobs
+    # noticed at 15 s, and at 15 s the slow node is taken for 20 s; then a restart of 5 s and all the work
+    assert job.end_s == 35.0 + 5.0 + 115.0
