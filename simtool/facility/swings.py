@@ -36,6 +36,8 @@ PEAK_SHARE = 1e-6
 """Share of time in which `Swing.peak_w` is exceeded: half a minute a year."""
 PEAK_SIGMAS = 4.753
 """Of a normal distribution, exceeded with probability `PEAK_SHARE`."""
+SHORTEST_FRAC = 1e-9
+"""Of the period: begins that lie closer are one."""
 UNIFORM_WIDTH = math.sqrt(12.0)
 """Width of a uniform distribution over its standard deviation."""
 NUM_CUTS = 16
@@ -82,7 +84,8 @@ class JobLoad:
     @property
     def width_s(self) -> float:
         """Over which the begins of ranks in step are spread."""
-        return UNIFORM_WIDTH * self.jitter_s
+        width_s = UNIFORM_WIDTH * self.jitter_s
+        return width_s if width_s > SHORTEST_FRAC * self.waveform.period_s else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +208,7 @@ def site_swing(jobs: Sequence[JobLoad], *, base_w: float = 0.0, lag_s: float = S
 
 def _is_sure(job: JobLoad) -> bool:
     """Whether nothing of the job's power is random."""
-    return job.coherence == 1.0 and job.jitter_s == 0.0
+    return job.coherence == 1.0 and job.width_s == 0.0
 
 
 def _moments(job: JobLoad, course: Waveform) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
