@@ -105,7 +105,7 @@ class Course:
     def attempt(self, step: int, start_s: float, restart_s: float) -> Attempt:
         """The course from the durable state `step`, begun at `start_s` with a restart of `restart_s`."""
         spans: list[Span] = []
-        work_from_s = start_s + restart_s
+        work_from_s, first_step = start_s + restart_s, step
         now_s, previous = work_from_s, None
         while step < self.num_steps:
             phase = self._phase(step)
@@ -124,7 +124,7 @@ class Course:
                 spans += self._across(now_s, step, due, previous, self._written_by_s(spans))
                 step = previous = due
             now_s = spans[-1].end_s
-        return Attempt(course=self, start_s=start_s, work_from_s=work_from_s, spans=tuple(spans))
+        return Attempt(self, start_s, work_from_s, first_step, tuple(spans))
 
     def _written_by_s(self, spans: list[Span]) -> float:
         if self.checkpoint.kind != "in-memory":
@@ -175,17 +175,15 @@ class Attempt:
     course: Course
     start_s: float
     work_from_s: float
+    first_step: int
+    """The durable state from which it begins."""
     spans: tuple[Span, ...]
+    """None where all was done before, and a restart is all that is left."""
 
     @property
     def end_s(self) -> float:
         """When all is done, if nothing fails."""
-        return self.spans[-1].end_s
-
-    @property
-    def first_step(self) -> int:
-        """The durable state from which it begins."""
-        return self.spans[0].first_step
+        return self.spans[-1].end_s if self.spans else self.work_from_s
 
     def steps_by(self, time_s: float) -> int:
         """Steps that are done by `time_s`, saved or not."""
@@ -229,7 +227,7 @@ class Attempt:
         restart = Stretch(self.start_s, min(self.work_from_s, time_s), self.course.restart_pattern)
         stretches, series = [restart], list[Series]()
         begun = [span for span in self.spans if span.t0_s < time_s]
-        durable_step, num_checkpoints = self.spans[0].first_step, 0
+        durable_step, num_checkpoints = self.first_step, 0
         for span in begun:
             num = span.num_durable_by(time_s)
             num_checkpoints += num
@@ -257,7 +255,7 @@ class Attempt:
 
     def activity(self, time_s: float) -> Pattern:
         """What goes on at `time_s`; at the border of two, the first."""
-        if time_s <= self.work_from_s and self.work_from_s > self.start_s:
+        if not self.spans or (time_s <= self.work_from_s and self.work_from_s > self.start_s):
             return self.course.restart_pattern
         span = self.spans[max(bisect_right(self.spans, time_s, key=lambda span: span.t0_s) - 1, 0)]
         into_period_s = time_s - (span.t0_s + span.num_whole_by(time_s) * span.period_s)
