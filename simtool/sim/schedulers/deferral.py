@@ -76,9 +76,11 @@ def _deferring(queue: QueueView, cluster: ClusterView, signal: SignalView, now_s
             if best_s == now_s and profile.fits(job, now_s):
                 start.append(job.job)
                 profile.reserve(job, now_s)
-            else:
+            elif latest_s > now_s:
                 profile.reserve(job, latest_s)
                 wake_s = min(wake_s, best_s if best_s > now_s else latest_s)
+            else:  # its place has been lost, to a failure or to a lower power limit
+                _reserve_earliest(profile, job)
         elif profile.fits(job, now_s):
             latest_s = _latest_s(job, now_s)
             best_s = _best_start_s(job, signal, now_s) if latest_s > now_s else now_s
@@ -91,10 +93,14 @@ def _deferring(queue: QueueView, cluster: ClusterView, signal: SignalView, now_s
                 profile.reserve(job, now_s)
         elif not blocked:
             blocked = True
-            earliest_s = profile.earliest(job)
-            if earliest_s < math.inf:
-                profile.reserve(job, earliest_s)
+            _reserve_earliest(profile, job)
     return Choice(start=start, put_off=put_off, wake_s=wake_s)
+
+
+def _reserve_earliest(profile: Profile, job: QueuedJob) -> None:
+    earliest_s = profile.earliest(job)
+    if earliest_s < math.inf:
+        profile.reserve(job, earliest_s)
 
 
 def _latest_s(job: QueuedJob, now_s: float) -> float:

@@ -148,14 +148,14 @@ def test_the_power_limit_holds_at_every_moment(scene: Scene) -> None:
             ]
         )
     )
-    middle_s = (edges_s[1:] + edges_s[:-1]) / 2
-    power_w = np.zeros(len(middle_s))
+    begins_s = edges_s[:-1]
+    power_w = np.zeros(len(begins_s))
     for ledger in outcome.ledgers.values():
-        place = np.searchsorted(ledger.breakpoints_s, middle_s, "right") - 1
+        place = np.searchsorted(ledger.breakpoints_s, begins_s, "right") - 1
         power_w += ledger.power_w()[place]
     times_s = np.array([limit.time_s for limit in scene.plan.limits])
     limits_w = np.array([math.inf, *(limit.power_w for limit in scene.plan.limits)])
-    allowed_w = limits_w[np.searchsorted(times_s, middle_s, "right")]
+    allowed_w = limits_w[np.searchsorted(times_s, begins_s, "right")]
     wide = np.diff(edges_s) > EXACT * outcome.end_s
     assert (power_w[wide] <= allowed_w[wide] * (1 + EXACT)).all()
 

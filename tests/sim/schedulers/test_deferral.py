@@ -14,7 +14,7 @@ from simtool.jobs.table import JobTable
 from simtool.signals import Basis, Signal
 from simtool.sim.fleet.outcome import FleetOutcome
 from simtool.sim.fleet.run import simulate_fleet
-from simtool.sim.schedulers import SCHEDULERS
+from simtool.sim.schedulers import SCHEDULERS, Devices, QueuedJob, Waiting
 from tests.sim.fleet import fleets
 from tests.sim.schedulers.views import registered
 
@@ -54,6 +54,19 @@ def job(
 )
 def test_the_cheapest_window(limit_s: float, deadline_s: float, start_s: float) -> None:
     assert run(job(limit_s=limit_s, deadline_s=deadline_s)).start_s.tolist() == [start_s]
+
+
+@pytest.mark.parametrize("name", ["price-aware", "carbon-aware"])
+def test_two_were_put_off_and_the_power_now_leaves_room_for_one(name: str) -> None:
+    due = QueuedJob(0, 1, 0.0, 50.0, deadline_s=150.0, power_w=500.0, least_power_w=500.0, put_off=True)
+    later = QueuedJob(1, 1, 0.0, 20.0, deadline_s=160.0, power_w=500.0, least_power_w=500.0, put_off=True)
+    cluster = Devices(num_devices=2, num_free_devices=2, free_by_pool=(2,), spare_power_w=700.0)
+    signals = {"price": DAY, "carbon": DAY}
+    choice = SCHEDULERS[name](Waiting([due, later]), cluster, signals, 100.0)
+    # the first cannot begin now without taking the place of the second: both get theirs, one after the other
+    assert choice.start or 100.0 < choice.wake_s < math.inf
+    again = SCHEDULERS[name](Waiting([due, later]), cluster, signals, 140.0)
+    assert [*again.start] == [1]
 
 
 def test_a_constant_price_puts_nothing_off() -> None:

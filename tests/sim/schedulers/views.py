@@ -58,6 +58,7 @@ def moments(draw: st.DrawFn) -> tuple[Waiting, Devices]:
                 num * draw(st.sampled_from([300.0, 500.0])),
                 num * 200.0,
                 (1.0, draw(st.sampled_from([0.0, 0.5, 2.0]))) if several else (),
+                limit_s < deadline_s < math.inf and draw(st.booleans()),
             )
         )
     cluster = Devices(
