@@ -135,7 +135,7 @@ class Fleet:
                 self.clock.until(choice.wake_s, LAST).callbacks.append(self._woken)
         if self._governor is not None:
             self._govern()
-        if not self.running:
+        if not self.running and not self.is_dirty:  # who left just now makes room for others
             refuse_stuck(self)
 
     @property

@@ -98,3 +98,13 @@ def test_a_preempted_job_saves_leaves_and_goes_on_where_it_was() -> None:
     assert outcome.num_preemptions.tolist() == [1, 0]
     states = outcome.ledgers["pool"].device_s_by("state", job="job-0")
     assert states == {"compute": 160.0, "checkpoint": 36.0, "restart": 20.0}
+
+
+def test_the_last_job_to_come_takes_the_only_device_of_one_that_saves_nothing() -> None:
+    jobs = JobTable.of(
+        submit_s=[0.0, 10.0], num_devices=1, run_s=[60.0, 4.0], priority=[0, 1], preemptible=[True, False]
+    )
+    outcome = simulate_fleet(jobs, fleets.fleet(1, scheduler="priority", kill_at_limit=False))
+    assert outcome.finish_s[1] == 14.0
+    assert outcome.finish_s[0] >= 74.0  # all of it again
+    assert outcome.num_preemptions.tolist() == [1, 0]
