@@ -145,6 +145,31 @@ def misfit(chiller: Chiller, cooled_c: float, member: str) -> Iterator[Complaint
         )
 
 
+def unheld(
+    chiller: Chiller | None, supply_limit: Sourced | None, set_point: Sourced, member: str
+) -> Iterator[Complaint]:
+    """A set point that neither a chiller holds nor a limit lets float, or that a limit below it forbids.
+
+    Args:
+        chiller: holds the set point; without one the supply floats up to the limit.
+        supply_limit: warmest supply to the servers [degC].
+        set_point: of the supply [degC].
+        member: the file's name for the set point.
+    """
+    if chiller is not None:
+        yield from misfit(chiller, float(set_point), "chiller")
+    if (supply_limit is None) == (chiller is None):
+        yield Complaint(
+            member="supply_limit",
+            found="found neither chiller nor supply_limit" if chiller is None else "found both",
+            allowed="a chiller holds the set point, or the supply floats up to supply_limit",
+            mend="give one of the two",
+        )
+    elif supply_limit is not None and float(supply_limit) < float(set_point):
+        found, mend = "found a limit below the set point", f"raise supply_limit or lower {member}"
+        yield Complaint(member="supply_limit", found=found, allowed=f"at least {member}", mend=mend)
+
+
 class Water(Section):
     """Water of an evaporative process: what leaves beside the vapour."""
 

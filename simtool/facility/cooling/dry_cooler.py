@@ -18,7 +18,7 @@ from simtool.facility.parts import (
     Kelvin,
     Mover,
     by_range,
-    misfit,
+    unheld,
 )
 from simtool.facility.rejection import Rejection
 
@@ -54,18 +54,7 @@ class DryCooler(CoolingKind):
     def complaints(self) -> Iterator[Complaint]:
         """A limit that is missing, below the set point or beside a chiller."""
         yield from super().complaints()
-        if self.chiller is not None:
-            yield from misfit(self.chiller, float(self.supply), "chiller")
-        if (self.supply_limit is None) == (self.chiller is None):
-            yield Complaint(
-                member="supply_limit",
-                found="found neither chiller nor supply_limit" if self.chiller is None else "found both",
-                allowed="a chiller holds the set point, or the supply floats up to supply_limit",
-                mend="give one of the two",
-            )
-        elif self.supply_limit is not None and float(self.supply_limit) < float(self.supply):
-            found, mend = "found a limit below the set point", "raise supply_limit or lower supply"
-            yield Complaint(member="supply_limit", found=found, allowed="at least supply", mend=mend)
+        yield from unheld(self.chiller, self.supply_limit, self.supply, "supply")
 
     def available_w(self, capacity_w: float, dry_bulb_c: FloatArray, wet_bulb_c: FloatArray) -> FloatArray:
         """Heat at which the supply reaches its limit, or all while the chiller stays below its cut-out."""

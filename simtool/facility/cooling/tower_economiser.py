@@ -20,7 +20,7 @@ from simtool.facility.parts import (
     Mover,
     Water,
     by_range,
-    misfit,
+    unheld,
 )
 from simtool.facility.rejection import Rejection
 from simtool.provenance import Sourced
@@ -60,18 +60,7 @@ class TowerEconomiser(CoolingKind):
     def complaints(self) -> Iterator[Complaint]:
         """A limit that is missing, below the set point or beside a chiller."""
         yield from super().complaints()
-        if self.chiller is not None:
-            yield from misfit(self.chiller, float(self.chilled_water), "chiller")
-        if (self.supply_limit is None) == (self.chiller is None):
-            yield Complaint(
-                member="supply_limit",
-                found="found neither chiller nor supply_limit" if self.chiller is None else "found both",
-                allowed="a chiller holds the set point, or the supply floats up to supply_limit",
-                mend="give one of the two",
-            )
-        elif self.supply_limit is not None and float(self.supply_limit) < float(self.chilled_water):
-            found, mend = "found a limit below the set point", "raise supply_limit or lower chilled_water"
-            yield Complaint(member="supply_limit", found=found, allowed="at least chilled_water", mend=mend)
+        yield from unheld(self.chiller, self.supply_limit, self.chilled_water, "chilled_water")
 
     def available_w(self, capacity_w: float, dry_bulb_c: FloatArray, wet_bulb_c: FloatArray) -> FloatArray:
         """Heat at which the supply reaches its limit, or all while the chiller stays below its cut-out."""
