@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from simtool.cli import console, options
-from simtool.errors import InputError, Problem, output_error
 
 EPILOG = options.example(
     "simtool plot quickstart",
@@ -58,7 +58,8 @@ def plot(
     Each figure is written as SVG and PNG with the CSV behind it.
     """
     console.configure(verbose, quiet)
-    from simtool.cli import inputs, plot_site, sites
+    from simtool.cli import drawing, inputs, plot_site, sites
+    from simtool.cli.drawing import Drawing
 
     if sites.is_datacenter(scenario):
         chosen_site = sites.target(scenario, profiles, changes, seed, seeds)
@@ -83,25 +84,12 @@ def plot(
             )
             folder = base / FIGURES
         subject = Subject(result=result, library=chosen.library, seeds=chosen.seeds)
-        written: list[str] = []
-        skipped: dict[str, str] = {}
-        for index, plate in enumerate(plates):
-            progress(f"drawing {plate.name}", index / len(plates))
-            if reason := plate.missing(result):
-                skipped[plate.name] = reason
-                continue
-            try:
-                written += [str(path) for path in write_plate(plate, subject, folder)]
-            except OSError as error:
-                raise output_error(error, folder) from error
-    if only and skipped:
-        raise InputError(
-            [Problem("--only", name, f"cannot be drawn: {why}") for name, why in skipped.items()]
+        drawn = drawing.draw(
+            [
+                Drawing(plate.name, plate.missing(result) or "", partial(write_plate, plate, subject))
+                for plate in plates
+            ],
+            folder,
+            progress,
         )
-    if as_json:
-        console.say_json({"folder": str(folder), "written": written, "skipped": skipped})
-        return
-    for path in written:
-        console.line(path)
-    for name, why in skipped.items():
-        console.tell(f"{name} was not drawn: {why}")
+    drawing.tell(drawn, asked=bool(only), as_json=as_json)

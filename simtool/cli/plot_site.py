@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from simtool.cli import console, sites
+from simtool.cli import console, drawing, sites
+from simtool.cli.drawing import Drawing
 from simtool.cli.sites import SiteTarget
-from simtool.errors import InputError, Problem, output_error
 
 
 def plot(chosen: SiteTarget, *, out: Path | None, only: list[str], force: bool, as_json: bool) -> None:
@@ -30,25 +31,12 @@ def plot(chosen: SiteTarget, *, out: Path | None, only: list[str], force: bool, 
             )
             folder = base / FIGURES
         subject = SiteSubject(result=result, seeds=chosen.seeds)
-        written: list[str] = []
-        skipped: dict[str, str] = {}
-        for index, plate in enumerate(plates):
-            progress(f"drawing {plate.name}", index / len(plates))
-            if reason := plate.lacks(result):
-                skipped[plate.name] = reason
-                continue
-            try:
-                written += [str(path) for path in write_plate(plate, subject, folder)]
-            except OSError as error:
-                raise output_error(error, folder) from error
-    if only and skipped:
-        raise InputError(
-            [Problem("--only", name, f"cannot be drawn: {why}") for name, why in skipped.items()]
+        drawn = drawing.draw(
+            [
+                Drawing(plate.name, plate.lacks(result) or "", partial(write_plate, plate, subject))
+                for plate in plates
+            ],
+            folder,
+            progress,
         )
-    if as_json:
-        console.say_json({"folder": str(folder), "written": written, "skipped": skipped})
-        return
-    for path in written:
-        console.line(path)
-    for name, why in skipped.items():
-        console.tell(f"{name} was not drawn: {why}")
+    drawing.tell(drawn, asked=bool(only), as_json=as_json)
