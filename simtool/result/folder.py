@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -49,11 +49,13 @@ __all__ = [
     "SUMMARY",
     "is_run_folder",
     "is_whole",
+    "keep_or_write",
     "read_manifest",
     "read_summary",
     "refuse_foreign",
     "run_folder",
     "whole_folder",
+    "write_json",
     "write_run_folder",
 ]
 
@@ -90,24 +92,48 @@ def write_run_folder(
         OutputError: the folder cannot be written, then nothing of it is left; or what stands there is
             not simtool's alone.
     """
-    target = run_folder(out, result.scenario, result.profile_digests, seeds)
+
+    def write(new: Path) -> None:
+        write_json(new / SUMMARY, summarise(result))
+        (new / RESOLVED).write_text(resolved_yaml(result.scenario, result.loaded.origins), "utf-8")
+        _write_costs(new / "costs.csv", result)
+        write_ledger(new / "ledger.parquet", result.outcome.ledger)
+        write_timeline(new / "timeline.perfetto.json.gz", result)
+        write_json(new / MANIFEST, sealed(manifest(result, command=command, seeds=seeds), new))
+
+    own_hash = run_hash(result.scenario, result.profile_digests, seeds)
+    return keep_or_write(out / result.scenario.name, own_hash, write, force=force, figures=figures)
+
+
+def keep_or_write(
+    above: Path, own_hash: str, write: Callable[[Path], None], *, force: bool, figures: Collection[str]
+) -> Path:
+    """The run folder of a hash below `above`: the whole one that is there unless `force`, else a new one.
+
+    Args:
+        above: the folder of all runs of one name.
+        own_hash: of the run, all of it.
+        write: writes the files, the manifest last, into the folder that it is given.
+        force: replace a folder that is there.
+        figures: names of the figures that simtool draws into run folders; other files there are kept.
+
+    Raises:
+        OutputError: the folder cannot be written, then nothing of it is left; or what stands there is
+            not simtool's alone, or another run's.
+    """
+    target = above / own_hash[:HASH_LENGTH]
     replace = force
     if is_run_folder(target) and not force:
         flaws = damage(target)
         if flaws is None:
-            _refuse_other_run(target, run_hash(result.scenario, result.profile_digests, seeds))
+            _refuse_other_run(target, own_hash)
             return target
         LOGGER.warning("%s: is damaged (%s) and is written anew", target, flaws.problems[0].found)
         replace = True
     elif target.exists() and not force:
         raise OutputError(str(target), "exists, but is not a whole run folder", "remove it, or use --force")
     with whole_folder(target, replace=replace, figures=figures) as new:
-        _write_json(new / SUMMARY, summarise(result))
-        (new / RESOLVED).write_text(resolved_yaml(result.scenario, result.loaded.origins), "utf-8")
-        _write_costs(new / "costs.csv", result)
-        write_ledger(new / "ledger.parquet", result.outcome.ledger)
-        write_timeline(new / "timeline.perfetto.json.gz", result)
-        _write_json(new / MANIFEST, sealed(manifest(result, command=command, seeds=seeds), new))
+        write(new)
     return target
 
 
@@ -179,7 +205,8 @@ def _refuse_other_run(target: Path, wanted: str) -> None:
         )
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write values as JSON that people can read, too."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         data = text.encode("utf-8")

@@ -167,7 +167,7 @@ def interrupted(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "step", ["_write_json", "resolved_yaml", "_write_costs", "write_ledger", "write_timeline"]
+    "step", ["write_json", "resolved_yaml", "_write_costs", "write_ledger", "write_timeline"]
 )
 def test_a_full_disk_leaves_nothing(
     result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -200,7 +200,7 @@ def test_every_refusal_of_the_file_system_is_told(
     assert leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("step", ["_write_json", "write_timeline"])
+@pytest.mark.parametrize("step", ["write_json", "write_timeline"])
 def test_an_interruption_leaves_nothing(
     result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -244,7 +244,7 @@ def test_a_failed_rename_brings_the_old_folder_back(
 def test_a_twin_that_was_faster_is_accepted(
     result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original: Callable[..., None] = folder._write_json
+    original: Callable[..., None] = folder.write_json
 
     def twin_finishes_first(path: Path, content: dict[str, Any]) -> None:
         original(path, content)
@@ -252,7 +252,7 @@ def test_a_twin_that_was_faster_is_accepted(
             path.parent.rename(run_folder(tmp_path, result.scenario, result.profile_digests))
             path.parent.mkdir()
 
-    monkeypatch.setattr(folder, "_write_json", twin_finishes_first)
+    monkeypatch.setattr(folder, "write_json", twin_finishes_first)
     path = write(result, tmp_path)
     assert {file.name for file in path.iterdir()} == FILES
 

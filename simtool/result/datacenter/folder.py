@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
-import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import numpy as np
 
 from simtool.account.bill_text import COLUMNS, bill_rows
 from simtool.config.resolved import resolved_yaml
-from simtool.errors import OutputError
 from simtool.result.datacenter.columns import write_csv, write_parquet, write_parquet_parts
 from simtool.result.datacenter.history import holdings
 from simtool.result.datacenter.manifest import hash_of, manifest
@@ -30,12 +27,10 @@ from simtool.result.datacenter.tables import (
     user_columns,
 )
 from simtool.result.datacenter.timeline import write_timeline
-from simtool.result.folder import whole_folder
+from simtool.result.folder import keep_or_write, write_json
 from simtool.result.manifest import HASH_LENGTH
-from simtool.result.saved import MANIFEST, RESOLVED, SUMMARY, damage, is_run_folder, read_manifest, sealed
+from simtool.result.saved import MANIFEST, RESOLVED, SUMMARY, sealed
 from simtool.result.summary import rounded
-
-LOGGER = logging.getLogger(__name__)
 
 
 def site_folder(out: Path, site: PreparedSite, seeds: int = 1) -> Path:
@@ -67,28 +62,19 @@ def write_site_folder(
             not simtool's alone.
     """
     content = manifest(result, command=command, seeds=seeds)
-    target = out / result.datacenter.name / str(content["hash"])[:HASH_LENGTH]
-    replace = force
-    if is_run_folder(target) and not force:
-        flaws = damage(target)
-        if flaws is None:
-            if read_manifest(target).get("hash") != content["hash"]:
-                found = "holds another run whose hash begins alike"
-                raise OutputError(str(target), found, "choose another -o, or use --force")
-            return target
-        LOGGER.warning("%s: is damaged (%s) and is written anew", target, flaws.problems[0].found)
-        replace = True
-    elif target.exists() and not force:
-        raise OutputError(str(target), "exists, but is not a whole run folder", "remove it, or use --force")
-    with whole_folder(target, replace=replace, figures=figures) as new:
+
+    def write(new: Path) -> None:
         _write(result, new)
-        _write_json(new / MANIFEST, sealed(content, new))
-    return target
+        write_json(new / MANIFEST, sealed(content, new))
+
+    return keep_or_write(
+        out / result.datacenter.name, str(content["hash"]), write, force=force, figures=figures
+    )
 
 
 def _write(result: DatacenterResult, new: Path) -> None:
     held, found = holdings(result.outcome), per_job(result)
-    _write_json(new / SUMMARY, summarise(result))
+    write_json(new / SUMMARY, summarise(result))
     (new / RESOLVED).write_text(resolved_yaml(result.datacenter, result.loaded.origins), "utf-8")
     write_parquet_parts(new / "ledger.parquet", ledger_parts(result))
     write_parquet(new / "jobs.parquet", job_columns(result, found))
@@ -118,12 +104,3 @@ def _write_rows(path: Path, names: tuple[str, ...], rows: list[tuple[Any, ...]])
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
         writer.writerows(rows)
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    try:
-        data = text.encode("utf-8")
-    except UnicodeEncodeError:  # a path that is no text; escaped, it is read back as it was
-        data = json.dumps(content, indent=2, allow_nan=False).encode() + b"\n"
-    path.write_bytes(data)
