@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,13 +96,10 @@ def target(
         loaded, found = scenario(name, profiles, overrides, seed)
         return Target(loaded=loaded, library=found, seeds=seeds or 1, folder=None)
     from simtool.config.load import load_scenario
-    from simtool.result.saved import RESOLVED, check
+    from simtool.result.saved import RESOLVED
 
     folder = Path(name)
-    if overrides or seed is not None or seeds is not None:
-        mend = f"run {folder / RESOLVED} with these options, which gives another run folder"
-        raise InputError(Problem(name, "", "found --set, --seed or --seeds with a run folder", "", mend))
-    written = check(folder)
+    written = as_it_was_run(folder, asks_for_more=bool(overrides) or seed is not None or seeds is not None)
     loaded = replace(load_scenario(folder / RESOLVED), path=Path(written["scenario"]["path"]))
     found = library(profiles, loaded.path)
     return Target(loaded=loaded, library=found, seeds=int(written["seeds"]), folder=folder)
@@ -112,18 +109,50 @@ def solve(chosen: Target, progress: Progress | None = None) -> Result:
     """Run the scenario of a target; that of a run folder must give the run that the folder holds."""
     from simtool.result.manifest import run_hash
     from simtool.result.run import run
-    from simtool.result.saved import read_manifest
 
     result = run(chosen.loaded, chosen.library, seeds=chosen.seeds, progress=progress)
     if chosen.folder is not None:
-        written = read_manifest(chosen.folder)
-        if written["hash"] != run_hash(result.scenario, result.profile_digests, chosen.seeds):
-            now = dict(result.profile_digests)
-            changed = sorted(name for name in now if written["profiles"].get(name) != now[name])
-            what = ", ".join(changed) or f"simtool {written['simtool']}"
-            mend = "run the scenario again, which gives a new run folder"
-            raise InputError(Problem(str(chosen.folder), "", f"{what} has changed since this run", "", mend))
+        own_hash = run_hash(result.scenario, result.profile_digests, chosen.seeds)
+        refuse_changed(chosen.folder, own_hash, result.profile_digests, "scenario")
     return result
+
+
+def as_it_was_run(folder: Path, *, asks_for_more: bool) -> dict[str, Any]:
+    """The manifest of a run folder that is to be used as it was run.
+
+    Raises:
+        InputError: it is damaged; or a command asks for changes of it, with --set, --seed or --seeds.
+    """
+    from simtool.result.saved import RESOLVED, check
+
+    if asks_for_more:
+        mend = f"run {folder / RESOLVED} with these options, which gives another run folder"
+        raise InputError(
+            Problem(str(folder), "", "found --set, --seed or --seeds with a run folder", "", mend)
+        )
+    return check(folder)
+
+
+def refuse_changed(folder: Path, own_hash: str, digests: Mapping[str, str], kind: str) -> None:
+    """What went into a run folder must still be what it was.
+
+    Args:
+        folder: of the run.
+        own_hash: of the same run now.
+        digests: by name of what goes into it now.
+        kind: "scenario" or "datacenter".
+
+    Raises:
+        InputError: it has changed, with the names of what has.
+    """
+    from simtool.result.saved import read_manifest
+
+    written = read_manifest(folder)
+    if written["hash"] != own_hash:
+        changed = sorted(name for name in digests if written["profiles"].get(name) != digests[name])
+        what = ", ".join(changed) or f"simtool {written['simtool']}"
+        mend = f"run the {kind} again, which gives a new run folder"
+        raise InputError(Problem(str(folder), "", f"{what} has changed since this run", "", mend))
 
 
 def answer(chosen: Target, out: Path, *, force: bool, progress: Progress | None = None) -> Answer:

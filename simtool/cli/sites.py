@@ -8,8 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simtool.cli import console
-from simtool.cli.inputs import Answer, Progress, is_run_folder, library, read_answer
-from simtool.errors import InputError, Problem
+from simtool.cli.inputs import (
+    Answer,
+    Progress,
+    as_it_was_run,
+    is_run_folder,
+    library,
+    read_answer,
+    refuse_changed,
+)
+from simtool.errors import InputError
 
 if TYPE_CHECKING:
     from simtool.config.load_datacenter import LoadedDatacenter
@@ -66,7 +74,7 @@ def target(
     """
     from simtool.config.load_datacenter import load_datacenter
     from simtool.profiles.find import find_scenario
-    from simtool.result.saved import RESOLVED, check
+    from simtool.result.saved import RESOLVED
 
     if not is_run_folder(name):
         changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
@@ -74,10 +82,7 @@ def target(
         found = library(profiles, path)
         return SiteTarget(loaded=load_datacenter(path, changes), library=found, seeds=seeds or 1, folder=None)
     folder = Path(name)
-    if overrides or seed is not None or seeds is not None:
-        mend = f"run {folder / RESOLVED} with these options, which gives another run folder"
-        raise InputError(Problem(name, "", "found --set, --seed or --seeds with a run folder", "", mend))
-    written = check(folder)
+    written = as_it_was_run(folder, asks_for_more=bool(overrides) or seed is not None or seeds is not None)
     loaded = replace(load_datacenter(folder / RESOLVED), path=Path(written["scenario"]["path"]))
     found = library(profiles, loaded.path)
     return SiteTarget(loaded=loaded, library=found, seeds=int(written["seeds"]), folder=folder)
@@ -87,17 +92,11 @@ def solve(chosen: SiteTarget, progress: Progress | None = None) -> DatacenterRes
     """Run the datacenter of a target; that of a run folder must give the run that the folder holds."""
     from simtool.result.datacenter.manifest import digests_of, hash_of
     from simtool.result.datacenter.run import run_datacenter
-    from simtool.result.saved import read_manifest
 
     result = run_datacenter(chosen.loaded, chosen.library, seeds=chosen.seeds, progress=progress)
     if chosen.folder is not None:
-        written = read_manifest(chosen.folder)
-        if written["hash"] != hash_of(result.site, chosen.seeds):
-            now = digests_of(result.site)
-            changed = sorted(name for name in now if written["profiles"].get(name) != now[name])
-            what = ", ".join(changed) or f"simtool {written['simtool']}"
-            mend = "run the datacenter again, which gives a new run folder"
-            raise InputError(Problem(str(chosen.folder), "", f"{what} has changed since this run", "", mend))
+        own_hash = hash_of(result.site, chosen.seeds)
+        refuse_changed(chosen.folder, own_hash, digests_of(result.site), "datacenter")
     return result
 
 
