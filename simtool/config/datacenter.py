@@ -166,8 +166,8 @@ class Datacenter(Strict):
     time_zone: str = "UTC"
     """Of the clock by which prices go where the tariff names none, e.g. ``America/New_York``."""
     sites: dict[Name, SiteTerms] | None = None
-    """Several sites by name, in place of `time_zone`, `facility`, `electricity`, `carbon`, `water`
-    and `supply` here."""
+    """Several sites by name, in place of `time_zone`, `facility`, `electricity`, `carbon`, `water`,
+    `supply` and `store_bandwidth` here."""
     moving: Moving | None = None
     """Of saved states between sites; without it, a job that was stopped goes on where it ran."""
     pools: Annotated[tuple[Pool, ...], Field(min_length=1)]
@@ -180,6 +180,8 @@ class Datacenter(Strict):
     carbon: GridCarbon = GridCarbon()
     water: Water = Water()
     supply: Supply | None = None
+    store_bandwidth: BytesPerSecond | None = None
+    """Of the store that all jobs write their checkpoints to; without it, each has one of its own."""
     economics: Annotated[Rent | Own | Hire, Field(discriminator="mode")] | None = None
     """Of the hardware; without it, electricity alone is billed."""
     seed: CountOrZero = 1
@@ -199,6 +201,7 @@ class Datacenter(Strict):
                 carbon=self.carbon,
                 water=self.water,
                 supply=self.supply,
+                store_bandwidth=self.store_bandwidth,
             )
         }
 
@@ -216,8 +219,8 @@ class Datacenter(Strict):
                         Complaint(found="found no such key", mend=mend, member=member, code="missing")
                     )
         else:
-            for member in ("facility", "electricity"):
-                if getattr(self, member) is not None:
+            for member in SiteTerms.model_fields:
+                if getattr(self, member) != type(self).model_fields[member].get_default():
                     mend = "write it below each of the sites"
                     complaints.append(Complaint(found="found it beside 'sites'", mend=mend, member=member))
         known = [""] if self.sites is None else list(self.sites)

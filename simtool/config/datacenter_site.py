@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from simtool.config.fields import Kgco2ePerKwh, Pue, Quantity, Strict, Usd, UsdPerKwh
+from simtool.config.fields import BytesPerSecond, Kgco2ePerKwh, Pue, Quantity, Strict, Usd, UsdPerKwh
 from simtool.config.refusals import Complaint, refusal
 from simtool.config.scenario import Series
 from simtool.provenance import Sourced
@@ -187,3 +187,5 @@ class SiteTerms(Strict):
     carbon: GridCarbon = GridCarbon()
     water: Water = Water()
     supply: Supply | None = None
+    store_bandwidth: BytesPerSecond | None = None
+    """Of the store that all jobs of the site write their checkpoints to; without it, each has one of its own."""

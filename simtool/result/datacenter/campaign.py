@@ -125,7 +125,11 @@ def _priced(
             f"{display(row.deadline_s - row.submit_s, 's')} from its submission to its deadline",
             ("more nodes, fewer tokens", "a later deadline"),
         )
-    state_bytes = float(CHECKPOINT_BYTES_PER_PARAMETER) * prepared.job.model.num_parameters
+    size = None if saving.checkpoint is None else saving.checkpoint.size
+    if size is None:
+        state_bytes = float(CHECKPOINT_BYTES_PER_PARAMETER) * prepared.job.model.num_parameters
+    else:
+        state_bytes = float(size)
     kind = JobKind(name=job.name, uses=tuple(uses), holds_nodes=True, state_bytes=state_bytes)
     method = "" if prepared.effect is None else prepared.effect.method
     return CampaignRun(row=row, kind=kind, prepared=prepared, method_name=method)

@@ -9,6 +9,7 @@ import numpy as np
 
 from simtool.config.datacenter_jobs import JobWork
 from simtool.config.load_datacenter import LoadedDatacenter
+from simtool.config.reliability import Checkpoint
 from simtool.errors import InputError, Problem
 from simtool.jobs.campaign import campaign_table
 from simtool.jobs.table import JobTable, concat
@@ -157,8 +158,12 @@ def _checkpoint(loaded: LoadedDatacenter, work: JobWork, pool: PricedPool) -> Ch
         problems.append(
             Problem(loaded.locate(f"{field}.interval"), f"{field}.interval", found, "a time", mend)
         )
-    if loaded.datacenter.moving is not None and len(loaded.datacenter.terms) > 1 and written.size is None:
-        found = "found no size of the state that moves between sites"
+    terms = loaded.datacenter.terms
+    needs = "that moves between sites" if loaded.datacenter.moving is not None and len(terms) > 1 else ""
+    if terms[pool.fleet.site].store_bandwidth is not None:
+        needs = "that goes to a store which jobs share"
+    if needs and written.size is None:
+        found = f"found no size of the state {needs}"
         mend = "write e.g. 'size: 120 GB' and 'bandwidth: 2 GB/s' in place of 'write'"
         problems.append(Problem(loaded.locate(field), f"{field}.size", found, "", mend))
     elif written.write is None and written.size is None:
@@ -169,15 +174,18 @@ def _checkpoint(loaded: LoadedDatacenter, work: JobWork, pool: PricedPool) -> Ch
         problems.append(Problem(loaded.locate(f"{field}.kind"), f"{field}.kind", found, "", mend))
     if problems:
         raise InputError(problems)
-    write_s = (
-        float(written.write)
-        if written.write is not None
-        else float(written.size or 0.0) / float(written.bandwidth or 1.0)
-    )
     return CheckpointPlan(
         kind=written.kind,
-        write_s=write_s,
+        write_s=_write_s(written),
         stall_s=0.0 if written.stall is None else float(written.stall),
         interval_s=None if isinstance(written.interval, str) else float(written.interval),
         pattern=waiting(pool.machine, "checkpoint", "checkpoint"),
     )
+
+
+def _write_s(written: Checkpoint) -> float:
+    if written.write is not None:
+        return float(written.write)
+    if written.size is None or written.bandwidth is None:
+        raise ValueError("a checkpoint without 'write' has a size and a bandwidth")
+    return float(written.size) / float(written.bandwidth)

@@ -36,6 +36,7 @@ from simtool.result.datacenter.quantities import (
     supply_costs,
 )
 from simtool.result.datacenter.result import DatacenterResult
+from simtool.result.datacenter.store import simulate_sharing
 from simtool.result.datacenter.swing import swing_quantities
 from simtool.sim.fleet.outcome import FleetOutcome
 
@@ -82,12 +83,12 @@ def run_datacenter(
     site = prepare_site(loaded, library)
     jobs = jobs_of(site)
     check_site(site, jobs)
-    outcome = _simulated(site, jobs, 0, seeds, progress)
+    jobs, outcome = _simulated(site, jobs, 0, seeds, progress)
     found = accounts(site, outcome)
     values: dict[str, list[float]] = {name: [number.value] for name, number in found.quantities.items()}
     for index in range(1, seeds):
-        again = jobs_of(site, index)
-        other = accounts(site, _simulated(site, again, index, seeds, progress))
+        _, again = _simulated(site, jobs_of(site, index), index, seeds, progress)
+        other = accounts(site, again)
         for name, number in other.quantities.items():
             values.setdefault(name, []).append(number.value)
     intervals = {}
@@ -113,14 +114,15 @@ def run_datacenter(
 
 def _simulated(
     site: PreparedSite, jobs: SiteJobs, run: int, num_runs: int, progress: Progress | None
-) -> FleetOutcome:
+) -> tuple[SiteJobs, FleetOutcome]:
+    """The jobs, with writes as long as the others' make them, and what becomes of them."""
     name = site.loaded.datacenter.name
 
     def report(fraction: float) -> None:
         if progress is not None:
             progress(f"simulating {name}", (run + fraction) / num_runs)
 
-    return simulate_site(site, jobs, run, report)
+    return simulate_sharing(site, jobs, lambda chosen: simulate_site(site, chosen, run, report))
 
 
 def accounts(site: PreparedSite, outcome: FleetOutcome) -> Accounts:

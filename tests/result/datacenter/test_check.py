@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from simtool.config.datacenter_site import SiteTerms
 from simtool.config.load_datacenter import load_datacenter
 from simtool.errors import SimtoolError
 from simtool.result.datacenter import run as runs
 from simtool.result.datacenter.check import check_site
 from simtool.result.datacenter.prepare import jobs_of, prepare_site
-from tests.result.datacenter.sites import LIBRARY, ONE_SITE, written
+from tests.result.datacenter.sites import LIBRARY, ONE_SITE, TWO_SITES, written
 
 HEAD = "time_utc,price_usd_per_kwh\n"
 SHORT = HEAD + "".join(f"2022-01-01T{hour:02}:00Z,0.1\n" for hour in range(24))
@@ -71,3 +72,22 @@ def test_a_series_may_end_with_the_run_and_a_limit_may_lie_behind_it(tmp_path: P
     late = "power={changes: [{begin: 2022-01-02T00:00Z, power: 1 kW}]}"
     site = prepare_site(load_datacenter(path, [SERIES, "duration=24 h", late]), LIBRARY)
     check_site(site, jobs_of(site))
+
+
+BESIDE_SITES = {
+    "time_zone": "Europe/Berlin",
+    "facility": "{pue: 1.2}",
+    "electricity": "{price: 0.08 USD/kWh}",
+    "carbon": "{average: 0.3 kgCO2e/kWh}",
+    "water": "{grid: 2 l/kWh}",
+    "supply": "{solar: {rated: 20 kW}}",
+    "store_bandwidth": "1 GB/s",
+}
+
+
+def test_what_holds_at_a_site_is_refused_beside_several(tmp_path: Path) -> None:
+    assert set(BESIDE_SITES) == set(SiteTerms.model_fields)
+    path = written(tmp_path, TWO_SITES)
+    for member, value in BESIDE_SITES.items():
+        with pytest.raises(SimtoolError, match=f"{member}: .*beside 'sites'"):
+            load_datacenter(path, [f"{member}={value}"])
