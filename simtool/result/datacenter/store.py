@@ -161,8 +161,7 @@ def _notes(site: PreparedSite, alone: SiteJobs, shared: SiteJobs) -> list[str]:
                 continue
             if other.checkpoint.write_s > one.checkpoint.write_s * (1.0 + 1e-6):
                 notes.append(
-                    f"{before.name}: a checkpoint takes {display(other.checkpoint.write_s, 's')} on pool "
-                    f"{pool.name}, beside the others on the site's store, and {display(one.checkpoint.write_s, 's')} "
-                    "alone (mean over its writes)"
+                    f"{before.name}: a checkpoint on pool {pool.name} takes {display(other.checkpoint.write_s, 's')} to the "
+                    f"store that jobs share, and {display(one.checkpoint.write_s, 's')} to one of its own (mean of its writes)"
                 )
     return notes

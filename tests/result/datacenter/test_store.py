@@ -47,7 +47,7 @@ def test_writes_of_jobs_that_run_together_take_longer(tmp_path: Path) -> None:
     assert write_s(shared) == pytest.approx(expected_s, rel=0.03)
     assert checkpoint_s(shared) == pytest.approx(checkpoint_s(alone) * write_s(shared) / 60.0, rel=1e-6)
     assert (shared.outcome.finish_s > alone.outcome.finish_s).all()
-    assert any("beside the others on the site's store" in note for note in shared.notes)
+    assert any("to the store that jobs share" in note for note in shared.notes)
     assert not any("store" in note for note in alone.notes)
 
 
