@@ -266,7 +266,7 @@ def _months(title: str, months: Sequence[str], lines: Sequence[Entry]) -> None:
 def _sites(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None:
     """Several sites beside each other."""
     names = [site["name"] for site in manifest["setup"]["sites"] if site["name"]]
-    if not names:
+    if len(names) < 2:  # the whole is the only one
         return
     headings = ["site", "IT energy", "site energy", "PUE", "highest power", "bill, USD"]
     table = console.table(headings, right=headings[1:])

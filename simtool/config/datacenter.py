@@ -231,9 +231,39 @@ class Datacenter(Strict):
                 )
                 found, mend = f"found pool {pool.name!r} at site {pool.site!r}", "name one of the sites"
                 complaints.append(Complaint(found=found, allowed=allowed, mend=mend, member="pools"))
+        empty = [site for site in known if site not in {pool.site or "" for pool in self.pools}]
+        if self.sites is not None and not complaints:
+            complaints += [
+                Complaint(
+                    found=f"found no pool at site {site!r}",
+                    mend="add one, or leave the site out",
+                    member="sites",
+                )
+                for site in empty
+            ]
+        if self.sites is None and self.moving is not None:
+            mend = "leave it out, or add 'sites': there is nowhere to move to"
+            complaints.append(Complaint(found="found it without 'sites'", mend=mend, member="moving"))
+        complaints += self._alike()
         if complaints:
             raise refusal(*complaints)
         return self
+
+    def _alike(self) -> list[Complaint]:
+        """Names that would be one in the names of quantities."""
+        complaints = []
+        for member, names in (
+            ("sites", list(self.sites or ())),
+            ("pools", [pool.name for pool in self.pools]),
+            ("jobs", [job.name for job in self.jobs.campaign]),
+        ):
+            of_word: dict[str, str] = {}
+            for name in dict.fromkeys(names):
+                other = of_word.setdefault(name.replace("-", "_").replace(".", "_"), name)
+                if other != name:
+                    found = f"found {other!r} and {name!r}, which are one in names of quantities"
+                    complaints.append(Complaint(found=found, mend="rename one of the two", member=member))
+        return complaints
 
     @model_validator(mode="after")
     def _names_its_pools(self) -> Datacenter:

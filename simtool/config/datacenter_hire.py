@@ -55,7 +55,7 @@ class Hire(Strict):
     """On demand, per accelerator-hour; that of the price list if not given."""
     prices: PriceList | None = None
     spot: Spot | None = None
-    """All jobs run on the spot market, but on what is reserved."""
+    """All jobs run on the spot market."""
     reserved: Reserved | None = None
     billing_step: Seconds | None = None
     """Durations are rounded up to a multiple of it."""
@@ -65,9 +65,20 @@ class Hire(Strict):
 
     @model_validator(mode="after")
     def _has_a_price(self) -> Hire:
-        if self.price is None and self.prices is None and (self.spot is None or self.spot.price is None):
+        listed = self.prices is not None
+        if self.spot is None and self.price is None and not listed:
             mend = "add 'price: 2.50 USD/h', or 'prices: {file: ..., accelerator: H100}'"
             raise refusal(Complaint(found="found no price", mend=mend))
+        if self.spot is not None and self.spot.price is None and not listed:
+            mend = "add e.g. 'price: 1.20 USD/h' below spot, or 'prices: {file: ..., accelerator: H100}'"
+            raise refusal(Complaint(found="found no price on the spot market", mend=mend, member="spot"))
+        if self.price is not None and (listed or self.spot is not None):
+            other = "spot, on which all jobs run" if self.spot is not None else "a price list"
+            found, mend = f"found it beside {other}", "leave one of the two out"
+            raise refusal(Complaint(found=found, mend=mend, member="price"))
+        if listed and self.spot is not None and self.spot.price is not None:
+            found, mend = "found a price list beside spot.price", "leave one of the two out"
+            raise refusal(Complaint(found=found, mend=mend, member="prices"))
         if self.spot is not None and self.reserved is not None:
             found, mend = "found a reservation beside the spot market", "leave one of the two out"
             raise refusal(Complaint(found=found, mend=mend, member="reserved"))

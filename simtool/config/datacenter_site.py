@@ -107,7 +107,7 @@ class Supply(Strict):
     """What stands between the grid and the site's meter."""
 
     import_limit: PositiveWatts | Series | None = None
-    """Of the grid connection; a series in W is 0 in an outage."""
+    """Of the grid connection; a series, column ``power_w``, is 0 in an outage."""
     export_limit: Annotated[Sourced, Quantity("W")] | None = None
     """Most power fed into the grid; none if not given."""
     export_price: UsdPerKwh | None = None
@@ -118,6 +118,20 @@ class Supply(Strict):
     backup: Backup | None = None
     shortage: Literal["refuse", "unserved"] = "refuse"
     """Whether a load that cannot be supplied is refused or recorded."""
+
+    @model_validator(mode="after")
+    def _does_what_it_says(self) -> Supply:
+        complaints = []
+        if self.export_price is not None and self.export_limit is None:
+            mend = "add 'export_limit': without one nothing is fed in"
+            complaints.append(Complaint(found="found it without a limit", mend=mend, member="export_price"))
+        own_use = self.battery is not None and self.battery.policy == "own-use"
+        if own_use and self.solar is None and self.wind is None:
+            found, mend = "found the policy own-use without generation to keep", "add solar or wind"
+            complaints.append(Complaint(found=found, mend=mend, member="battery"))
+        if complaints:
+            raise refusal(*complaints)
+        return self
 
 
 class FacilityUse(Strict):
@@ -137,6 +151,9 @@ class FacilityUse(Strict):
         if (self.profile is None) != (self.weather is None):
             mend = "a profile needs 'weather', a constant PUE has none"
             raise refusal(Complaint(found="found the one without the other", mend=mend, member="weather"))
+        if self.pue is not None and self.it_capacity is not None:
+            mend = "leave it out: a constant PUE is the same for a building of any size"
+            raise refusal(Complaint(found="found it beside a PUE", mend=mend, member="it_capacity"))
         return self
 
 
@@ -156,6 +173,9 @@ class Electricity(Strict):
         if (self.tariff is None) == (self.price is None):
             mend = "give 'tariff: ...' or 'price: 0.08 USD/kWh'"
             raise refusal(Complaint(found="found both a tariff and a price, or neither", mend=mend))
+        if self.contract_power is not None and self.tariff is None:
+            mend = "leave it out, or name a tariff that has a contract minimum"
+            raise refusal(Complaint(found="found it beside a price", mend=mend, member="contract_power"))
         return self
 
 
@@ -168,6 +188,14 @@ class GridCarbon(Strict):
     """Of what the site buys under contract."""
     shadow_price: UsdPerKgco2e | None = None
     """A price of carbon, shown apart from the bill."""
+
+    @model_validator(mode="after")
+    def _prices_something(self) -> GridCarbon:
+        known = (self.average, self.marginal, self.market)
+        if self.shadow_price is not None and all(intensity is None for intensity in known):
+            mend = "add e.g. 'average: 0.4 kgCO2e/kWh'"
+            raise refusal(Complaint(found="found it without an intensity", mend=mend, member="shadow_price"))
+        return self
 
 
 class Water(Strict):

@@ -9,7 +9,7 @@ that load into what the sun, the wind, a battery, a generator and the grid suppl
 from simtool.facility.battery import Battery
 from simtool.facility.chain import AffineStage, PowerChain, UpsStage
 from simtool.facility.facility import ConstantPue, Facility, build_facility
-from simtool.facility.generation import SolarPlant, WindPlant, plant_power, solar_power, wind_power
+from simtool.facility.generation import SolarPlant, WindPlant, solar_power, wind_power
 from simtool.facility.generator import Generator
 from simtool.facility.policies import OwnUse, PeakShaving, Policy, Reserve, TwoThresholds
 from simtool.facility.series import FacilitySeries
@@ -37,7 +37,6 @@ __all__ = [
     "build_facility",
     "find_weather",
     "list_weather",
-    "plant_power",
     "site_balance",
     "solar_power",
     "wind_power",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -15,7 +13,6 @@ from simtool.facility.site_libraries import solar as library
 from simtool.facility.weather import SEA_LEVEL_PA, Weather
 from simtool.provenance import Sourced
 from simtool.signals import Signal
-from simtool.signals.files import load_series
 from simtool.units import SECONDS_PER_MINUTE
 
 CLEAR_SKY_STEP_S = 10 * SECONDS_PER_MINUTE
@@ -156,27 +153,6 @@ def wind_power(plant: WindPlant, weather: Weather) -> Signal:
     hub = weather.wind_speed.values * (plant.hub_height_m / 10.0) ** plant.shear_exponent
     values = plant.rated_w * np.interp(hub, speeds, shares, left=0.0, right=0.0)
     return replace(weather.wind_speed, values=values, unit="W", name=f"wind power, {weather.name}")
-
-
-def plant_power(
-    path: Path,
-    rated_w: float,
-    start: datetime,
-    *,
-    field: str = "",
-    repeat: Literal["yearly"] | None = None,
-    until: datetime | None = None,
-) -> Signal:
-    """Power of a plant from the user's own series, column ``power_w_per_w``: output per watt of rating [W].
-
-    Raises:
-        InputError: the file cannot be read, or an output is negative.
-    """
-    share = load_series(path, start, "", quantity="power", field=field, repeat=repeat, until=until)
-    if share.values.min() < 0.0:
-        found = f"found an output of {share.values.min():g}"
-        raise InputError(Problem(str(path), field, found, "allowed: at least 0", "generation is positive"))
-    return replace(share, values=share.values * rated_w, unit="W")
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,13 +83,14 @@ COLUMNS = {
         ("dni_w_per_m2", "W/m^2", "W/m^2", "direct irradiance"),
         ("dhi_w_per_m2", "W/m^2", "W/m^2", "diffuse irradiance"),
         ("wind_speed_m_per_s", "m/s", "m/s", "wind speed"),
-        ("power_w_per_w", "", "", "power"),
+        ("power_w_per_w", "", "", None),
+        ("power_w", "W", "W", None),
         ("price_usd_per_hour", "USD/h", "USD/h", None),
         ("water_l_per_kwh", "L/kWh", "L/kWh", None),
     )
 }
-"""Every column name that holds values. ``power_w_per_w`` is the output of a plant per watt of its rating,
-``price_usd_per_hour`` the spot price of an accelerator."""
+"""Every column name that holds values. ``power_w_per_w`` is the output of a plant per watt of its rating, ``power_w`` a
+limit of the grid connection, ``price_usd_per_hour`` the spot price of an accelerator."""
 
 
 def load_series(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from simtool.errors import InputError
-from simtool.facility import SolarPlant, WindPlant, find_weather, plant_power, solar_power, wind_power
+from simtool.facility import SolarPlant, WindPlant, find_weather, solar_power, wind_power
 from simtool.facility.generation import _sun
 from simtool.signals import Signal
 
@@ -86,15 +85,6 @@ def test_wind_by_hand() -> None:
     assert higher.values[2] == pytest.approx(
         2e6 * np.interp(5.0 * 10 ** (1 / 7), [6, 7], [189 / 1701, 316 / 1701])
     )
-
-
-def test_a_series_of_ones_own(tmp_path: Path) -> None:
-    path = tmp_path / "roof.csv"
-    path.write_text("time_utc,power_w_per_w\n2022-01-01T00:00Z,0\n2022-01-01T01:00Z,0.5\n", "utf-8")
-    assert plant_power(path, 4e5, START).values.tolist() == [0.0, 2e5]
-    path.write_text("time_utc,power_w_per_w\n2022-01-01T00:00Z,0\n2022-01-01T01:00Z,-0.5\n", "utf-8")
-    with pytest.raises(InputError, match=r"found an output of -0\.5; allowed: at least 0"):
-        plant_power(path, 4e5, START)
 
 
 def test_what_is_missing_is_told() -> None:

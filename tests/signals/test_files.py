@@ -236,7 +236,7 @@ def test_an_average_below_zero_is_refused_a_marginal_is_not(tmp_path: Path) -> N
         ("series.csv", b"time_utc,price_usd_per_mwh,price_usd_per_kwh\n2024-03-30T00:00Z,1,1\n"),
         ("series.csv", b'time_utc,price_usd_per_mwh\n"' + b"x" * 200_000),
         ("series.csv.gz", b"not gzip"),
-        ("series.csv.gz", gzip.compress(b"time_utc,price_usd_per_mwh\n" * 50)[:-30]),
+        ("series.csv.gz", gzip.compress(b"time_utc,price_usd_per_mwh\n" * 50, mtime=0)[:-30]),
         ("series.parquet", b"PAR1 and no more"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -96,18 +96,6 @@ class PowerPurchase:
                 lines.append(_line(label, f"{self.name}, surplus sold", float(sold[month]), rate))
         usd = (used + surplus) * self.price_usd_per_kwh - surplus * self.surplus_usd_per_kwh
         return Charge(lines=tuple(lines), step_usd=np.asarray(usd))
-
-
-def plant_profile(output: Signal, capacity_w: float) -> Signal:
-    """Power of a plant's contracted part, from its output per watt of rating (column ``power_w_per_w``) [W].
-
-    >>> wind = Signal.from_steps([0.0, 10.0], [0.25, 0.5], end_s=20.0, unit="")
-    >>> plant_profile(wind, 40e6).values.tolist()
-    [10000000.0, 20000000.0]
-    """
-    if output.unit:
-        raise ValueError(f"an output per watt of rating has no unit, not {output.unit!r}")
-    return replace(output, unit="W", values=output.values * capacity_w)
 
 
 def _line(month: str, name: str, quantity: float, rate: float) -> BillLine:

@@ -63,7 +63,7 @@ def fleet_quantities(outcome: FleetOutcome) -> Iterable[Derived]:
     if waited_s.size:
         yield _of("wait_mean_s", float(waited_s.mean()), "s", "mean time from submission to first start")
         for percent in (50, 90, 99):
-            value = float(np.percentile(waited_s, percent))
+            value = float(np.percentile(waited_s, percent, method="inverted_cdf"))
             yield _of(
                 f"wait_p{percent}_s",
                 value,
@@ -75,7 +75,12 @@ def fleet_quantities(outcome: FleetOutcome) -> Iterable[Derived]:
         yield _of(
             "slowdown_mean", float(slowdown.mean()), "", "mean bounded slowdown (10 s) of jobs that ended"
         )
-        yield _of("slowdown_p90", float(np.percentile(slowdown, 90)), "", "90 % of jobs have a smaller one")
+        yield _of(
+            "slowdown_p90",
+            float(np.percentile(slowdown, 90, method="inverted_cdf")),
+            "",
+            "90 % of jobs have no larger one",
+        )
     yield _of("num_waiting_mean", outcome.num_waiting_mean, "", "jobs in the queue, mean over time")
     yield _of("num_running_mean", outcome.num_running_mean, "", "jobs that hold accelerators, mean over time")
     yield _of("num_interruptions", float(outcome.num_interruptions.sum()), "", "of jobs, by whatever cause")
@@ -284,19 +289,32 @@ def carbon_quantities(sites: Sequence[SiteAccounts], embodied: Sequence[CarbonLi
         prices = [one.place.terms.carbon.shadow_price for one in sites]
         if any(price is not None for price in prices):
             amount = math.fsum(
-                float(price) * line.amount_kgco2e
-                for price, line in zip(prices, lines, strict=True)
+                float(price) * (line.amount_kgco2e + one.fuel_kgco2e)
+                for price, line, one in zip(prices, lines, sites, strict=True)
                 if price is not None
             )
             yield _of(
                 f"carbon_shadow_cost_{word}_usd",
                 amount,
                 "USD",
-                "carbon of electricity x shadow price; in no bill",
+                "carbon of electricity and of fuel of backup generators x shadow price; in no bill, and not on what "
+                "making the hosts took",
                 grid,
+                *((fuel,) if fuel.value else ()),
                 *(Input("carbon.shadow_price", price) for price in prices if price is not None),
             )
     yield from (one.amount for one in embodied)
+
+
+def carbon_notes(sites: Sequence[SiteAccounts]) -> Iterable[str]:
+    """Accounts that cannot be drawn up because a site lacks their intensity."""
+    for question in dict.fromkeys(question for one in sites for question in one.signals.carbon):
+        lacking = [one.name for one in sites if question not in one.signals.carbon]
+        if lacking:
+            yield (
+                f"no {question} carbon account: of {', '.join(lacking)} no {question} intensity is known, and a total "
+                "of some sites would be none"
+            )
 
 
 def campaign_quantities(

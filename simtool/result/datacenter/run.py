@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -26,9 +27,11 @@ from simtool.result.datacenter.accounts import (
 from simtool.result.datacenter.check import check_site
 from simtool.result.datacenter.hire import hire_cost
 from simtool.result.datacenter.jobs import SiteJobs
+from simtool.result.datacenter.pools import PricedPool
 from simtool.result.datacenter.prepare import PreparedSite, jobs_of, prepare_site, simulate_site
 from simtool.result.datacenter.quantities import (
     campaign_quantities,
+    carbon_notes,
     carbon_quantities,
     fleet_quantities,
     money_quantities,
@@ -142,7 +145,13 @@ def accounts(site: PreparedSite, outcome: FleetOutcome) -> Accounts:
         )
         for number in numbers
     }
-    return Accounts(sites=sites, costs=costs, embodied=embodied, quantities=quantities, notes=(*notes, *more))
+    return Accounts(
+        sites=sites,
+        costs=costs,
+        embodied=embodied,
+        quantities=quantities,
+        notes=(*notes, *more, *carbon_notes(sites)),
+    )
 
 
 def _costs(
@@ -170,7 +179,7 @@ def _costs(
             found = rent_cost(ledger, how.price, how.money)
         elif isinstance(how, Own):
             paid = how.model_copy(update={"utilisation": WHOLE_TIME})
-            found = own_cost(ledger, paid, hardware, it_capacity_w=pool.capacity_w)
+            found = own_cost(ledger, paid, hardware, it_capacity_w=_built_w(site, pool))
             notes += own_notes(how, hardware)
             if float(how.utilisation) != 1.0:
                 notes.append(_simulated_utilisation(how))
@@ -178,6 +187,18 @@ def _costs(
             found = ()
         lines += [_of_pool(line, pool.name) if several else line for line in found]
     return tuple(lines), tuple(dict.fromkeys(notes))
+
+
+def _built_w(site: PreparedSite, pool: PricedPool) -> float:
+    """A pool's part of the IT power that its building is made for [W]."""
+    written = site.loaded.datacenter.terms[pool.fleet.site].facility.it_capacity
+    if written is None:
+        return pool.capacity_w
+    return (
+        float(written)
+        * pool.capacity_w
+        / math.fsum(other.capacity_w for other in site.pools if other.fleet.site == pool.fleet.site)
+    )
 
 
 def _simulated_utilisation(own: Own) -> str:

@@ -160,8 +160,9 @@ def _notes(site: PreparedSite, alone: SiteJobs, shared: SiteJobs) -> list[str]:
             if one is None or one.checkpoint is None or other is None or other.checkpoint is None:
                 continue
             if other.checkpoint.write_s > one.checkpoint.write_s * (1.0 + 1e-6):
+                long, own = display(other.checkpoint.write_s, "s"), display(one.checkpoint.write_s, "s")
                 notes.append(
-                    f"{before.name}: a checkpoint on pool {pool.name} takes {display(other.checkpoint.write_s, 's')} to the "
-                    f"store that jobs share, and {display(one.checkpoint.write_s, 's')} to one of its own (mean of its writes)"
+                    f"{before.name}: a checkpoint on pool {pool.name} takes {long} to the store that jobs share, and "
+                    f"{own} to one of its own (mean of its writes)"
                 )
     return notes

@@ -64,9 +64,7 @@ def test_a_battery_gives_nothing_that_it_did_not_take(pair: DatacenterResult) ->
     assert balance.integral("charge_w") == pytest.approx(given_j, rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    "policy", ["policy: own-use", "policy: reserve", "policy: peak-shaving, threshold: 1 kW"]
-)
+@pytest.mark.parametrize("policy", ["policy: reserve", "policy: peak-shaving, threshold: 1 kW"])
 def test_no_policy_makes_a_site_cheaper_by_what_stood_in_its_store(tmp_path: Path, policy: str) -> None:
     """At one price at all times a battery can only cost: no less is bought with it than without."""
     jobs = "name,submit_s,num_devices,run_s\na,0,8,3600\n"
