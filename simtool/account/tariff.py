@@ -123,6 +123,11 @@ class Tariff:
         prices = [part.marginal_price(calendar, begin_s, end_s) for part in self.parts]
         return sum_of([price for price in prices if price is not None], begin_s, end_s)
 
+    @property
+    def charges_contract(self) -> bool:
+        """Whether a part charges a share of the contracted power in any case."""
+        return any(getattr(part, "contract_minimum_frac", 0.0) > 0.0 for part in self.parts)
+
     def with_contract(self, power_w: float) -> Tariff:
         """The same tariff with another contracted power [W]."""
         return replace(self, contract_power_w=power_w)

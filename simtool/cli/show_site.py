@@ -101,8 +101,9 @@ def limit_words(limits: Mapping[str, Any]) -> str:
     'at most 85 kW, 2 calls of the grid'
     """
     parts = [] if limits["limit_w"] is None else [f"at most {units.display(limits['limit_w'], 'W')}"]
-    for name, word in (("num_changes", "changes of the limit"), ("num_curtailments", "calls of the grid")):
-        parts += [f"{limits[name]} {word}"] if limits[name] else []
+    for name, noun, of in (("num_changes", "change", "the limit"), ("num_curtailments", "call", "the grid")):
+        num = limits[name]
+        parts += [f"{num} {noun}{'s' if num > 1 else ''} of {of}"] if num else []
     return ", ".join(parts)
 
 

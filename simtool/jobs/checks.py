@@ -46,6 +46,8 @@ def check_columns(
         if broken.any()
         for problem in listed(place, column, columns[column], broken, names, allowed, mend, lines)
     ]
+    nameless = np.array([not name for name in names], dtype=bool)
+    problems += listed(place, "name", names, nameless, None, "a word", "", lines)
     problems += _doubled(place, names, lines)
     if problems:
         raise InputError(problems)

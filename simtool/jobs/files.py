@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -12,6 +14,8 @@ from simtool.errors import InputError, OutputError, Problem, did_you_mean
 from simtool.jobs.raw import RawTable, read_raw
 from simtool.jobs.readers import JOB_READERS, ReadOptions, lacking
 from simtool.jobs.table import JobTable
+
+T = TypeVar("T")
 
 
 def read_jobs(
@@ -34,14 +38,26 @@ def read_jobs(
     Raises:
         InputError: everything that is wrong with the file, each with line and column.
     """
-    file = Path(path)
-    options = ReadOptions(time_zone=_zone(time_zone), drop_zero_length=drop_zero_length, sort=sort)
-    raw = read_raw(file)
+    problems: list[Problem] = []
+    zone = _tried(lambda: _zone(time_zone), problems)
+    _tried(lambda: None if format is None else JOB_READERS[format], problems)
+    raw = _tried(lambda: read_raw(Path(path)), problems)
+    if problems or raw is None:
+        raise InputError(problems)
     name = _format_of(raw) if format is None else format
     reader = JOB_READERS[name]
     if problem := lacking(raw, name, reader):
         raise InputError(problem)
-    return reader.read(raw, options)
+    return reader.read(raw, ReadOptions(time_zone=zone, drop_zero_length=drop_zero_length, sort=sort))
+
+
+def _tried(make: Callable[[], T], problems: list[Problem]) -> T | None:
+    """What is made; None, and what is wrong beside the other problems, where it cannot be."""
+    try:
+        return make()
+    except InputError as error:
+        problems += error.problems
+        return None
 
 
 def _format_of(raw: RawTable) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simtool.errors import InputError, Problem
-from simtool.jobs.checks import check_columns
+from simtool.jobs.checks import check_columns, listed
 from simtool.units import SECONDS_PER_HOUR
 
 OUTCOMES = ("completed", "failed", "cancelled")
@@ -25,6 +25,9 @@ COMPLETED, FAILED, CANCELLED = range(len(OUTCOMES))
 
 ANY = -1
 """Code of a job that may run on any accelerator, or belongs to no group."""
+
+MAX_WHOLE = 2**53
+"""Whole numbers up to here are told apart as floats, which is what cells are read as."""
 
 _TYPES: dict[str, type[np.generic]] = {
     "submit_s": np.float64,
@@ -179,9 +182,12 @@ class JobTable:
             "accelerator": accelerator_codes,
             "group": group_codes,
         }
-        columns = {column: _spread(column, values, num_jobs, place) for column, values in written.items()}
-        words = {"user": len(users), "accelerator": len(accelerators), "group": len(groups)}
         line_numbers = None if lines is None else np.asarray(lines)
+        columns = {
+            column: _spread(column, values, num_jobs, place, line_numbers)
+            for column, values in written.items()
+        }
+        words = {"user": len(users), "accelerator": len(accelerators), "group": len(groups)}
         if not np.isfinite(submit).all():  # nothing to sort by
             check_columns(place, names, columns, words, line_numbers)
         order = np.argsort(submit, kind="stable")
@@ -339,15 +345,15 @@ def _outcome_codes(outcome: ArrayLike | Sequence[str], place: str) -> Any:
     return np.array([codes[word] for word in listed]).reshape(words.shape)
 
 
-def _spread(column: str, values: Any, num_jobs: int, place: str) -> NDArray[Any]:
+def _spread(column: str, values: Any, num_jobs: int, place: str, lines: NDArray[Any] | None) -> NDArray[Any]:
     """A column of its own, in its type; whole numbers stay whole."""
     given = np.asarray(values)
     wanted = np.dtype(_TYPES[column])
     if given.ndim == 0:
         given = np.full(num_jobs, given)
     if given.dtype != wanted and wanted.kind == "i" and given.dtype.kind == "f":
-        broken = np.flatnonzero(~(np.isfinite(given) & (np.floor(given) == given)))
-        if len(broken):
-            found = f"found {given[broken[0]]:g} in row {broken[0] + 1}"
-            raise InputError(Problem(place, column, found, "a whole number", ""))
+        broken = ~((np.floor(given) == given) & (np.abs(given) <= MAX_WHOLE))
+        if broken.any():
+            allowed = f"a whole number, at most {MAX_WHOLE:,}"
+            raise InputError(listed(place, column, given, broken, None, allowed, "", lines))
     return np.array(given, dtype=wanted)

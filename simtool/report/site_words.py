@@ -40,7 +40,7 @@ GROUPS: tuple[Group, ...] = (
             Row("wait_p90_s", "90 % no longer than", 1),
             Row("wait_p99_s", "99 % no longer than", 1),
             Row("slowdown_mean", "bounded slowdown, mean"),
-            Row("slowdown_p90", "90 % have a smaller one", 1),
+            Row("slowdown_p90", "90 % have no larger one", 1),
             Row("num_waiting_mean", "jobs in the queue, mean"),
             Row("num_running_mean", "jobs running, mean"),
             Row("num_interruptions", "interruptions of jobs"),

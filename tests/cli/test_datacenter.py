@@ -351,3 +351,14 @@ def test_a_scheduler_that_breaks_its_word_is_told(
     assert called.code in (1, 2)
     assert "broken" in called.err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_report_of_one_named_site_is_that_of_the_whole(simtool: Call, tmp_path: Path) -> None:
+    text = ONE_SITE.replace("num_nodes: 4}", "num_nodes: 4, site: here}")
+    for member in ("facility", "electricity", "carbon"):
+        text = text.replace(f"\n{member}:", f"\n    {member}:")
+    text = text.replace("\n    facility:", "\nsites:\n  here:\n    facility:")
+    written(tmp_path, text)
+    called = simtool("run", "site.yaml")
+    assert (called.code, called.err) == (0, "")
+    assert "site energy" in called.out

@@ -82,7 +82,7 @@ def test_a_packed_file_with_a_byte_order_mark_and_blank_lines_reads_the_same(tmp
         (OWN.replace("3600", "nan"), "jobs.csv:3: run_s: found 'nan'; a number"),
         (OWN.replace("b,10", "a,10"), "jobs.csv:3: name: found 'a' again, first in line 2"),
         (OWN.replace("a,0", "a,20"), "jobs.csv:3: submit_s: found '10'; times that never go back"),
-        (OWN.replace(",8,", ",0.5,"), "jobs.csv: num_devices: found 0.5 in row 2; a whole number"),
+        (OWN.replace(",8,", ",0.5,"), "jobs.csv:3: num_devices: found 0.5; a whole number"),
         (OWN.replace("limit_s", "limt_s"), "limt_s: found an unknown column; did you mean 'limit_s'?"),
         (OWN.replace("run_s", "walltime"), "needs run_s"),
         ("a,b\n1,2\n", "known formats: alibaba-openb, columns, philly, slurm"),
@@ -295,3 +295,9 @@ def test_pods_that_share_a_gpu_hold_a_whole_one(reference_data: Path) -> None:
     added_h = sum((1.0 - share / 1000) * run for _, share, run in ran) / 3600.0
     assert any(f"{added_h:.6g} accelerator-hours more" in note for note in table.notes)
     assert np.isinf(table.limit_s).all()
+
+
+def test_a_job_without_a_name_is_called_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.csv"
+    path.write_text("name,submit_s,num_devices,run_s\na,0,1,60\n,1,1,60\n", "utf-8")
+    assert read_jobs(path).name == ("a", "job-3")

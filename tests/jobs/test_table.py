@@ -102,7 +102,7 @@ def test_shares_of_outcomes_add_up(table: JobTable) -> None:
         ({"submit_s": [0.0, math.inf]}, "jobs, row 2: submit_s: found inf"),
         ({"submit_s": [-1.0, 0.0]}, "jobs, row 1: submit_s: found -1"),
         ({"num_devices": [0, 1]}, "jobs, row 1: num_devices: found 0"),
-        ({"num_devices": [1.5, 1.0]}, "jobs: num_devices: found 1.5 in row 1; a whole number"),
+        ({"num_devices": [1.5, 1.0]}, "jobs, row 1: num_devices: found 1.5; a whole number"),
         ({"limit_s": [59.0, 60.0]}, "jobs, row 1: run_s: found 60 for job 'job-0'; at most limit_s"),
         ({"limit_s": [math.nan, 60.0]}, "jobs, row 1: limit_s: found nan"),
         ({"deadline_s": [0.0, 99.0]}, "jobs, row 1: deadline_s: found 0"),
@@ -149,3 +149,19 @@ def test_a_campaign_is_told_with_its_models() -> None:
     assert table.min_devices.tolist() == [32, 512]
     with pytest.raises(InputError, match="campaign: found no run"):
         campaign_table([])
+
+
+def test_numbers_that_are_not_whole_or_too_large_are_told_by_row() -> None:
+    with pytest.raises(InputError) as caught:
+        JobTable.of(
+            submit_s=[0, 1, 2], num_devices=[8.5, 1.0, 1e20], run_s=1.0, place="f.csv", lines=[2, 5, 9]
+        )
+    assert str(caught.value).splitlines() == [
+        "f.csv:2: num_devices: found 8.5; a whole number, at most 9,007,199,254,740,992",
+        "f.csv:9: num_devices: found 1e+20; a whole number, at most 9,007,199,254,740,992",
+    ]
+
+
+def test_a_job_has_a_name() -> None:
+    with pytest.raises(InputError, match="jobs, row 2: name: found ''; a word"):
+        JobTable.of(name=["a", ""], submit_s=[0, 1], num_devices=1, run_s=1.0)

@@ -12,7 +12,7 @@ from simtool.jobs.readers import JOB_READERS, ReadOptions, build, zone_note
 from simtool.jobs.table import OUTCOMES, JobTable
 
 OWN_COLUMNS = {
-    "name": "each once; job-1, job-2, ... by line if not given",
+    "name": "each once; job-1, job-2, ... by line if empty",
     "submit_s": "seconds since the start; or submit_utc",
     "submit_utc": "ISO 8601 with an offset; the first one is the start",
     "num_devices": "accelerators, whole and at least 1",
@@ -79,7 +79,10 @@ class Columns:
         if "outcome" in raw.header:
             codes = {"": 0, **{word: code for code, word in enumerate(OUTCOMES)}}
             columns["outcome"] = raw.parsed("outcome", codes.__getitem__, ", ".join(OUTCOMES)).astype(int)
-        for name in ("name", "user", "accelerator", "group"):
+        if "name" in raw.header:
+            given_names = zip(raw.texts("name"), columns["name"], strict=True)
+            columns["name"] = [name or by_line for name, by_line in given_names]
+        for name in ("user", "accelerator", "group"):
             if name in raw.header:
                 columns[name] = raw.texts(name)
         return build(

@@ -9,13 +9,13 @@ import numpy as np
 
 from simtool.errors import InfeasibleError, InputError, Problem
 from simtool.result.datacenter.jobs import SiteJobs
-from simtool.result.datacenter.prepare import PreparedSite
+from simtool.result.datacenter.prepare import MAX_DURATION_S, PreparedSite
 from simtool.result.datacenter.signals import Place, SiteSignals, site_signals
 from simtool.result.datacenter.supply import supplied
 from simtool.signals import Signal
 from simtool.sim.fleet.plan import FleetPlan
 from simtool.sim.fleet.run import refuse_too_large
-from simtool.units import display
+from simtool.units import SECONDS_PER_YEAR, display
 
 
 def check_site(site: PreparedSite, jobs: SiteJobs) -> None:
@@ -28,6 +28,7 @@ def check_site(site: PreparedSite, jobs: SiteJobs) -> None:
             together; a building too small for idle servers.
         InfeasibleError: a job does not fit any of its pools, or a power limit is below what idle devices draw.
     """
+    _refuse_endless(site, jobs)
     end_s = site.end_s if site.end_s < math.inf else max(1.0, float(jobs.table.submit_s[-1]))
     _refuse_low_limits(site, end_s)
     for name in site.loaded.datacenter.terms:
@@ -41,6 +42,17 @@ def check_site(site: PreparedSite, jobs: SiteJobs) -> None:
         _check_plants(site, place, signals, end_s)
     plan = FleetPlan(pools=tuple(pool.fleet for pool in site.pools), kinds=jobs.kinds)
     refuse_too_large(jobs.table, plan, jobs.kind)
+
+
+def _refuse_endless(site: PreparedSite, jobs: SiteJobs) -> None:
+    """Without a length the last job ends the run."""
+    ends_s = jobs.table.submit_s + jobs.table.run_s
+    if site.end_s < math.inf or ends_s.max() <= MAX_DURATION_S:
+        return
+    last = int(ends_s.argmax())
+    found = f"found none, and job {jobs.table.name[last]!r} goes on for {ends_s[last] / SECONDS_PER_YEAR:.4g} years"
+    mend = "add e.g. 'duration: 30 d', or correct the job"
+    raise InputError(Problem(site.loaded.locate("duration"), "duration", found, "up to 100 years", mend))
 
 
 def _read(place: Place, signals: SiteSignals, end_s: float) -> Iterator[tuple[str, Signal]]:

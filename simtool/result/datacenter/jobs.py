@@ -23,6 +23,9 @@ from simtool.result.datacenter.traced import traced_jobs
 from simtool.sim.fleet.plan import JobKind, PoolUse
 from simtool.sim.plan import CheckpointPlan
 
+NOBODY, UNNAMED = "(no job)", "(unnamed)"
+"""In place of a user: devices that no job held, and what nobody caused; the user whose word is empty."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteJobs:
@@ -63,6 +66,7 @@ def site_jobs(
         for traced in traced_jobs(loaded, jobs.trace, pools, notes):
             kind = _kind(loaded, pools, traced.name, traced.pools, "jobs.trace")
             parts.append((_asking(traced.table, jobs.work), kind))
+        _refuse_reserved(loaded, [word for table, _ in parts for word in table.users])
         _refuse_twice(loaded, [name for table, _ in parts for name in table.name])
     if jobs.generator is not None:
         table = generated_jobs(loaded, library, pools, seed, run, notes)
@@ -99,6 +103,16 @@ def _refuse_twice(loaded: LoadedDatacenter, traced: Sequence[str]) -> None:
     ]
     if problems:
         raise InputError(problems)
+
+
+def _refuse_reserved(loaded: LoadedDatacenter, users: Sequence[str]) -> None:
+    """Refuse users who are called by words that mean something else in results."""
+    if reserved := sorted({NOBODY, UNNAMED} & set(users)):
+        field, found = (
+            "jobs.trace.file",
+            f"found a user called {reserved[0]!r}, which means something else in results",
+        )
+        raise InputError(Problem(loaded.locate(field), field, found, "", "call that user differently"))
 
 
 def _asking(table: JobTable, work: JobWork | None) -> JobTable:

@@ -41,6 +41,7 @@ from simtool.result.datacenter.quantities import (
 from simtool.result.datacenter.result import DatacenterResult
 from simtool.result.datacenter.store import simulate_sharing
 from simtool.result.datacenter.swing import swing_quantities
+from simtool.result.datacenter.unused import unused_notes
 from simtool.sim.fleet.outcome import FleetOutcome
 
 Progress = Callable[[str, float], None]
@@ -150,7 +151,7 @@ def accounts(site: PreparedSite, outcome: FleetOutcome) -> Accounts:
         costs=costs,
         embodied=embodied,
         quantities=quantities,
-        notes=(*notes, *more, *carbon_notes(sites)),
+        notes=(*notes, *more, *carbon_notes(sites), *unused_notes(site.loaded, outcome, sites)),
     )
 
 

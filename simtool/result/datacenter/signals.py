@@ -182,8 +182,16 @@ def _tariff(place: Place, library: ProfileLibrary, end_s: float) -> Tariff:
         tariff = read_tariff(name, library)
     except InputError as error:
         raise _here(place, "electricity.tariff", error) from None
-    contract = electricity.contract_power
-    return tariff if contract is None else tariff.with_contract(float(contract))
+    contract, field = electricity.contract_power, "electricity.contract_power"
+    if contract is not None and not tariff.charges_contract:
+        found, mend = f"found it beside {tariff.name}, which charges no share of it", "leave it out"
+        raise InputError(Problem(place.locate(field), place.field(field), found, "", mend))
+    if contract is not None:
+        return tariff.with_contract(float(contract))
+    if tariff.charges_contract and tariff.contract_power_w is None:
+        found, mend = f"found none, of which {tariff.name} charges a share in any case", "write e.g. 100 MW"
+        raise InputError(Problem(place.locate(field), place.field(field), found, "a power", mend))
+    return tariff
 
 
 def _weather(place: Place, end_s: float) -> Weather | None:

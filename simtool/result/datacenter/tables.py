@@ -14,14 +14,13 @@ from simtool.ledger.sums import FloatArray
 from simtool.result.datacenter.accounts import SiteAccounts
 from simtool.result.datacenter.columns import CHUNK, Column, Words
 from simtool.result.datacenter.history import Holdings, devices, job_rows, pool_names, running, waiting
+from simtool.result.datacenter.jobs import NOBODY, UNNAMED
 from simtool.result.datacenter.per_job import PerJob
 from simtool.result.datacenter.result import DatacenterResult
 from simtool.result.datacenter.steps import Steps
 from simtool.sim.fleet.outcome import STATUSES
 from simtool.units import JOULES_PER_KWH, SECONDS_PER_HOUR
 
-NOBODY = "(no job)"
-"""In place of a user: devices that no job held, and what nobody caused."""
 GRID_COLUMNS = {
     "power_it_w": "it_w",
     "power_loss_w": "chain_loss_w",
@@ -128,7 +127,7 @@ def user_columns(result: DatacenterResult, found: PerJob) -> dict[str, Column]:
         np.bincount(user[1:], waits, num + 1), count, out=np.full(num + 1, np.nan), where=count > 0
     )
     return {
-        "user": [NOBODY, *(name or "(unnamed)" for name in table.users)],
+        "user": [NOBODY, *(name or UNNAMED for name in table.users)],
         "num_jobs": jobs(),
         **{f"num_jobs_{word.replace(' ', '_')}": jobs(code) for code, word in enumerate(STATUSES)},
         "wait_mean_s": mean,

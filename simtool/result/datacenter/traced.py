@@ -13,6 +13,7 @@ from simtool.config.datacenter_jobs import TraceJobs
 from simtool.config.load_datacenter import LoadedDatacenter
 from simtool.errors import InfeasibleError, InputError, Problem
 from simtool.jobs.files import read_jobs
+from simtool.jobs.readers import JOB_READERS
 from simtool.jobs.table import ANY, JobTable
 from simtool.result.datacenter.pools import PricedPool, pools_named
 from simtool.units import display
@@ -50,25 +51,16 @@ def traced_jobs(
         InfeasibleError: a deadline that its job cannot meet even if it starts at once.
     """
     path = trace_path(loaded, trace)
-    table = read_jobs(
-        path,
-        trace.format,
-        time_zone=trace.time_zone,
-        drop_zero_length=trace.drop_zero_length,
-        sort=trace.sort,
-    )
+    table = _read(loaded, trace, path)
     if trace.any_accelerator:
         table = replace(table, accelerator=np.full(len(table), ANY, np.int32), accelerators=())
     if trace.first is not None or trace.last is not None:
         table = _between(loaded, trace, table)
     _refuse_hopeless(path, table)
-    begin_s = float(table.submit_s[0])
-    table = replace(
-        table, submit_s=table.submit_s - begin_s, deadline_s=table.deadline_s - begin_s, start=None
-    )
+    table, what = _from_the_start(trace, table)
     notes.append(
-        f"{path.name}: {len(table):,} jobs, {table.gpu_hours:,.0f} accelerator-hours; the first is submitted when "
-        f"the site starts, {loaded.datacenter.start:%Y-%m-%dT%H:%MZ}"
+        f"{path.name}: {len(table):,} jobs, {table.gpu_hours:,.0f} accelerator-hours; {what} when the site starts, "
+        f"{loaded.datacenter.start:%Y-%m-%dT%H:%MZ}"
     )
     if num_growing := int((table.max_devices > table.num_devices).sum()):
         notes.append(
@@ -88,6 +80,46 @@ def traced_jobs(
         jobs.require_fits(max(pool.fleet.num_devices for pool in found), place=str(path))
         traced.append(TracedJobs(table=jobs, name=name, pools=found))
     return tuple(traced)
+
+
+def _read(loaded: LoadedDatacenter, trace: TraceJobs, path: Path) -> JobTable:
+    """The jobs of the file; what the datacenter says wrongly of it is told where the datacenter says it."""
+    try:
+        return read_jobs(
+            path,
+            trace.format,
+            time_zone=trace.time_zone,
+            drop_zero_length=trace.drop_zero_length,
+            sort=trace.sort,
+        )
+    except InputError as error:
+        raise InputError([_at(loaded, path, one) for one in error.problems]) from None
+
+
+def _at(loaded: LoadedDatacenter, path: Path, problem: Problem) -> Problem:
+    """What is wrong with a file's rows stands in the file, all else in the datacenter."""
+    if problem.where == str(path) and not problem.field:
+        field, found = "jobs.trace.file", f"{path}: {problem.found}"
+    elif not problem.where and problem.field in {"time_zone", JOB_READERS.noun}:
+        field = f"jobs.trace.{'format' if problem.field == JOB_READERS.noun else problem.field}"
+        found = problem.found
+    else:
+        return problem
+    return replace(problem, where=loaded.locate(field), field=field, found=found)
+
+
+def _from_the_start(trace: TraceJobs, table: JobTable) -> tuple[JobTable, str]:
+    """The jobs in seconds since the site's start, and what of the file lies there."""
+    if table.start is None:
+        return table, "their times count from"
+    if trace.first is None:
+        begin_s, what = float(table.submit_s[0]), "the first is submitted"
+    else:
+        begin_s, what = moment(trace.first, table.start), f"it is {trace.first:%Y-%m-%dT%H:%MZ} in the file"
+    moved = replace(
+        table, submit_s=table.submit_s - begin_s, deadline_s=table.deadline_s - begin_s, start=None
+    )
+    return moved, what
 
 
 def _between(loaded: LoadedDatacenter, trace: TraceJobs, table: JobTable) -> JobTable:

@@ -20,19 +20,19 @@ def stuck(fleet: Fleet) -> SimtoolError:
     pool, job = min(
         ((pool, job) for pool in fleet.pools for job in pool.queue), key=lambda found: found[1].job
     )
-    name, now_s = fleet.table.name[job.job], display(fleet.clock.now, "s")
+    waits = f"job {fleet.table.name[job.job]!r} waits since {display(fleet.since_s[job.job], 's')}"
     least = job.min_devices or job.num_devices
     if least > pool.num_devices - pool.down.num:
         return InfeasibleError(
             "devices that never come back",
-            f"job {name!r} waits from {now_s} on for {least:,} devices of pool {pool.plan.name!r}, of which "
+            f"{waits} for {least:,} devices of pool {pool.plan.name!r}, of which "
             f"{pool.down.num:,} are down for ever",
             ("a finite repair time", "more spare nodes"),
         )
     if job.least_power_w > fleet.spare_power_w:
         return InfeasibleError(
             "power limit",
-            f"job {name!r} waits from {now_s} on for {display(job.least_power_w, 'W')} more than idle devices "
+            f"{waits} for {display(job.least_power_w, 'W')} more than idle devices "
             f"draw, and the limit leaves {display(max(fleet.spare_power_w, 0.0), 'W')}",
             ("a higher limit", "fewer devices for that job"),
         )
@@ -40,7 +40,7 @@ def stuck(fleet: Fleet) -> SimtoolError:
         Problem(
             f"scheduler {fleet.plan.scheduler!r}",
             "start",
-            f"job {name!r} waits from {now_s} on, and nothing else is left to happen",
+            f"{waits}, and nothing else is left to happen",
             "every job that fits is started at some time",
             "correct or change the scheduler",
         )

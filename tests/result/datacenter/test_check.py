@@ -21,6 +21,16 @@ SERIES = "electricity={price: {series: price.csv}}"
 BATTERY = "supply={battery: {energy: 1 MWh, policy: price, low: 0.3 USD/kWh, high: 0.1 USD/kWh}}"
 DRY = "facility={profile: liquid-dry-cooler, weather: {place: san-jose}, it_capacity: 1 kW}"
 CURTAILED = "power={curtailments: [{begin: 2022-01-01T06:00Z, length: 1 h, power: 1 kW}]}"
+MINIMUM = """
+schema: simtool/tariff/1
+name: minimum
+title: A contract with a minimum
+timezone: America/Chicago
+parts:
+  - kind: demand
+    price: {value: 14.2 USD/kW, kind: published, source: "a sheet"}
+    contract_minimum: {value: 0.6, kind: published, source: "a sheet"}
+"""
 REFUSED = [
     (SERIES, SHORT, 2, "electricity.price: price.csv: the run takes 2022-01-01T00:00Z to 2022-01-03T00:00Z"),
     (SERIES, LATE, 2, "electricity.price: price.csv: the run takes 2022-01-01T00:00Z to 2022-01-03T00:00Z"),
@@ -32,6 +42,13 @@ REFUSED = [
     ("scheduler={name: cleanest-site}", "", 2, "carbon: found no intensity of the grid"),
     ("start=9999-12-31T00:00Z", "", 2, "start: found a time that leaves the calendar"),
     (DRY, "", 2, "facility.it_capacity: "),
+    ("electricity={tariff: minimum.yaml}", "", 2, "electricity.contract_power: found none, of which minimum"),
+    (
+        "electricity={tariff: pge-industrial-tou, contract_power: 1 MW}",
+        "",
+        2,
+        "electricity.contract_power: found it beside pge-industrial-tou, which charges no share of it",
+    ),
     ("supply={solar: {rated: 1 kW}}", "", 2, "supply.solar: found a plant at a site without weather"),
     (
         "supply={battery: {energy: 1 kWh, policy: carbon, low: 0.1 kgCO2e/kWh, high: 0.2 kgCO2e/kWh}}",
@@ -50,6 +67,7 @@ def test_the_check_refuses_what_a_run_does(
 ) -> None:
     monkeypatch.setattr(runs, "simulate_site", None)  # nothing gets as far as that
     (tmp_path / "price.csv").write_text(price, "utf-8")
+    (tmp_path / "minimum.yaml").write_text(MINIMUM, "utf-8")
     path = written(tmp_path, ONE_SITE.replace("carbon: {average: 0.3 kgCO2e/kWh}\n", ""))
 
     def checked() -> None:
@@ -83,6 +101,19 @@ BESIDE_SITES = {
     "supply": "{solar: {rated: 20 kW}}",
     "store_bandwidth": "1 GB/s",
 }
+
+
+def test_a_run_that_nothing_ends_is_refused(tmp_path: Path) -> None:
+    text = ONE_SITE.replace("duration: 2 days\n", "")
+    path = written(tmp_path, text, "name,submit_s,num_devices,run_s\na,0,8,60\nb,0,8,1e12\n")
+
+    def checked(*changes: str) -> None:
+        site = prepare_site(load_datacenter(path, changes), LIBRARY)
+        check_site(site, jobs_of(site))
+
+    with pytest.raises(SimtoolError, match=r"duration: found none, and job 'b' goes on for 3\.1.* years"):
+        checked()
+    checked("duration=30 d")
 
 
 def test_what_holds_at_a_site_is_refused_beside_several(tmp_path: Path) -> None:

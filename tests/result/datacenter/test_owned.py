@@ -36,6 +36,18 @@ def test_two_days_of_a_site_cost_two_days_of_its_lifetime(tmp_path: Path, utilis
     assert told == (utilisation != "1")
 
 
+def test_a_building_is_paid_for_as_large_as_it_is_made(tmp_path: Path) -> None:
+    """Two pools share it by what they could draw."""
+    text = ONE_SITE.replace(
+        "pools: [{name: main, accelerator: h100-sxm, num_nodes: 4}]",
+        "pools: [{name: a, accelerator: h100-sxm, num_nodes: 3}, {name: b, accelerator: h100-sxm, num_nodes: 1}]",
+    ).replace("pue: 1.2", "profile: tower-economiser, weather: {place: leesburg}, it_capacity: 1 MW")
+    site = solved(tmp_path, text + OWNED.replace("{utilisation}", "1"), jobs=JOBS)
+    parts = [site.value(f"cost_facility_{pool}_usd") for pool in ("a", "b")]
+    assert sum(parts) == pytest.approx(10.0 * 1e6 / 10.0 * 2.0 / 365.0, rel=1e-9)
+    assert parts[0] == pytest.approx(3.0 * parts[1], rel=1e-9)
+
+
 def test_making_the_hardware_is_shared_over_its_lifetime_alone(tmp_path: Path) -> None:
     text = ONE_SITE + OWNED.replace("{utilisation}", "0.5")
     site = solved(tmp_path, text, jobs=JOBS)

@@ -83,3 +83,33 @@ def test_a_swing_is_told_on_both_sides_of_the_mean(tmp_path: Path) -> None:
     assert site.value("power_swing_std_w") <= max(below_w, above_w)
     wave, num = load_of(site.site, "later").waveform, site.site.campaign[1].row.num_devices
     assert below_w + above_w <= num * (wave.peak_w - wave.trough_w) * (1.0 + 1e-9)
+
+
+def test_fuel_of_the_generator_is_in_the_shadow_cost(tmp_path: Path) -> None:
+    """The grid gives 10 kW, the generator the rest."""
+    priced = ONE_SITE.replace("kgCO2e/kWh}", "kgCO2e/kWh, shadow_price: 100 USD/tCO2e}")
+    text = f"{priced}supply: {{import_limit: 10 kW, backup: {{rated: 100 kW, fuel: natural-gas}}}}\n"
+    site = solved(tmp_path, text, jobs="name,submit_s,num_devices,run_s\na,0,8,3600\n")
+    fuel, grid = site.value("carbon_fuel_kgco2e"), site.value("carbon_electricity_average_kgco2e")
+    assert fuel > 0.0
+    assert grid == pytest.approx(0.3 * 10.0 * 48.0, rel=1e-9)
+    assert site.value("carbon_shadow_cost_average_usd") == pytest.approx(0.1 * (fuel + grid), rel=1e-9)
+
+
+def test_an_account_that_one_site_cannot_draw_up_is_said(tmp_path: Path, pair: DatacenterResult) -> None:
+    assert not any("carbon account" in note for note in pair.notes)
+    text = TWO_SITES.replace(
+        "{average: 0.3 kgCO2e/kWh, marginal: 0.5 kgCO2e/kWh}", "{average: 0.3 kgCO2e/kWh}"
+    )
+    site = solved(tmp_path, text)
+    assert "carbon_marginal_kgco2e" not in site.quantities
+    assert any(note.startswith("no marginal carbon account: of west no marginal") for note in site.notes)
+
+
+def test_a_percentile_is_a_wait_that_a_job_had(tmp_path: Path) -> None:
+    """Four whole-site jobs of an hour at once wait 0, 1, 2 and 3 h: half wait at most 1 h, 90 % at most 3 h."""
+    rows = "name,submit_s,num_devices,run_s\n" + "".join(f"{name},0,32,3600\n" for name in "abcd")
+    site = solved(tmp_path, ONE_SITE, jobs=rows)
+    waits_h = [site.value(f"wait_p{percent}_s") / SECONDS_PER_HOUR for percent in (50, 90, 99)]
+    assert waits_h == pytest.approx([1.0, 3.0, 3.0], rel=1e-12)
+    assert site.value("slowdown_p90") == pytest.approx(4.0, rel=1e-12)

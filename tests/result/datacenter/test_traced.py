@@ -119,3 +119,40 @@ def test_a_tariff_with_another_clock_than_the_site_is_said(tmp_path: Path) -> No
     assert notes("America/Los_Angeles") == []
     [note] = notes("America/New_York")
     assert "its own clock, America/Los_Angeles" in note
+
+
+def test_a_file_begins_where_it_says_that_it_does(tmp_path: Path) -> None:
+    """Seconds count from the site's start; of moments the first job's lies there, or `first`."""
+    seconds = jobs(tmp_path, f"{HEAD}\na,3600,8,60\nb,7200,8,60\n")
+    assert seconds.table.submit_s.tolist() == [3600.0, 7200.0]
+    assert any(
+        "their times count from when the site starts, 2022-01-01T00:00Z" in note for note in seconds.notes
+    )
+    rows = "name,submit_utc,num_devices,run_s,deadline_s\n"
+    rows += "a,2021-05-03T10:00:00Z,8,60,7200\nb,2021-05-03T11:00:00Z,8,60,\n"
+    moments = jobs(tmp_path, rows)
+    assert moments.table.submit_s.tolist() == [0.0, 3600.0]
+    assert moments.table.deadline_s[0] == 7200.0
+    assert any("the first is submitted when the site starts" in note for note in moments.notes)
+    later = jobs(tmp_path, rows, "jobs.trace.first=2021-05-03T08:00Z")
+    assert later.table.submit_s.tolist() == [7200.0, 10800.0]
+    assert later.table.deadline_s[0] == 14400.0
+    assert any("it is 2021-05-03T08:00Z in the file when the site starts" in note for note in later.notes)
+    assert jobs(tmp_path, rows, "jobs.trace.first=2021-05-03T10:30Z").table.submit_s.tolist() == [1800.0]
+
+
+def test_what_is_said_wrongly_of_the_file_stands_in_the_datacenter(tmp_path: Path) -> None:
+    trace = "jobs.trace={file: no.csv, time_zone: Mars, format: tape}"
+    with pytest.raises(InputError) as caught:
+        jobs(tmp_path, f"{HEAD}\na,0,8,60\n", trace)
+    said = str(caught.value)
+    assert "--set: jobs.trace.time_zone: found 'Mars'; allowed: an IANA name" in said
+    assert "--set: jobs.trace.format: unknown job format 'tape'; known: " in said
+    assert "--set: jobs.trace.file: " in said
+    assert "no.csv: cannot be read: No such file or directory" in said
+
+
+@pytest.mark.parametrize("user", ["(no job)", "(unnamed)"])
+def test_a_user_is_not_called_as_something_else_in_results(user: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"found a user called '\(.*\)', which means something else"):
+        jobs(tmp_path, f"{HEAD},user\na,0,8,60,{user}\n")

@@ -204,7 +204,7 @@ JOB = QueuedJob(0, 2, 0.0)
         (Choice(wake_s="soon"), "wake_s: found 'soon'; a time in seconds"),  # type: ignore[arg-type]
         (None, "answered None; a Choice"),
         ([0], "answered [0]; a Choice"),
-        (Choice(), "job 'job-0' waits from 0 s on, and nothing else is left to happen"),
+        (Choice(), "job 'job-0' waits since 0 s, and nothing else is left to happen"),
         (ZeroDivisionError("a slip"), "raised ZeroDivisionError: a slip, asked at 0.0 s; a Choice"),
     ],
 )
