@@ -30,6 +30,7 @@ ZERO_IS_NO_NEWS = (
     "num_jobs_",
     "num_interruptions",
     "num_preemptions",
+    "num_moves",
     "energy_lost_work_j",
     "water_",
     "wue_",

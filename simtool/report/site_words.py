@@ -45,6 +45,7 @@ GROUPS: tuple[Group, ...] = (
             Row("num_running_mean", "jobs running, mean"),
             Row("num_interruptions", "interruptions of jobs"),
             Row("num_preemptions", "preemptions of jobs"),
+            Row("num_moves", "moves of running jobs"),
             Row("num_deadlines_missed", "deadlines missed"),
         ),
     ),

@@ -29,7 +29,7 @@ from simtool.sim.hazards.plan import HazardPlan
 from simtool.sim.schedulers import SCHEDULERS
 from simtool.units import SECONDS_PER_DAY, SECONDS_PER_YEAR
 
-CARBON_SCHEDULERS = ("carbon-aware", "cleanest-site")
+CARBON_SCHEDULERS = ("carbon-aware", "cleanest-site", "follow-carbon")
 """Schedulers that cannot do without the signal ``carbon``."""
 MAX_DURATION_S = 100 * SECONDS_PER_YEAR
 

@@ -88,6 +88,12 @@ def fleet_quantities(outcome: FleetOutcome) -> Iterable[Derived]:
         missed = float(outcome.num_deadlines_missed)
         yield _of("num_deadlines_missed", missed, "", "jobs that had not ended by their deadline")
     yield _of("num_preemptions", float(outcome.num_preemptions.sum()), "", "of jobs, by others")
+    yield _of(
+        "num_moves",
+        float(outcome.num_moves.sum()),
+        "",
+        "of running jobs, to other pools or numbers of accelerators",
+    )
 
 
 def power_quantities(

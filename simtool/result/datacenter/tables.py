@@ -90,6 +90,7 @@ def job_columns(result: DatacenterResult, found: PerJob) -> dict[str, Column]:
         "finish_s": outcome.finish_s,
         "waited_s": outcome.waited_s,
         "num_preemptions": outcome.num_preemptions,
+        "num_moves": outcome.num_moves,
         "num_interruptions": outcome.num_interruptions,
         "accelerator_hours": found.device_s[1:] / SECONDS_PER_HOUR,
         "energy_work_j": work[1:],

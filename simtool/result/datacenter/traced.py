@@ -62,9 +62,11 @@ def traced_jobs(
         f"{path.name}: {len(table):,} jobs, {table.gpu_hours:,.0f} accelerator-hours; {what} when the site starts, "
         f"{loaded.datacenter.start:%Y-%m-%dT%H:%MZ}"
     )
-    if num_growing := int((table.max_devices > table.num_devices).sum()):
+    num_elastic = int((table.max_devices > table.min_devices).sum())
+    if num_elastic and loaded.datacenter.scheduler.name != "elastic":
         notes.append(
-            f"{path.name}: {num_growing:,} elastic jobs could grow beyond num_devices; that they do is not simulated"
+            f"{path.name}: {num_elastic:,} jobs are elastic; of the shipped schedulers 'elastic' alone gives them "
+            "other numbers of devices than they ask for"
         )
     chosen = pools_named(pools, trace.pool)
     tied = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import NoReturn
 
 from simtool.errors import InputError, Problem, SimtoolError
-from simtool.sim.schedulers import Choice, ClusterView, QueueView, Scheduler, SignalView
+from simtool.sim.schedulers import Choice, ClusterView, Move, QueueView, Scheduler, SignalView
 
 FIELDS = ("start", "preempt", "put_off")
 
@@ -46,6 +46,16 @@ def ask(
                 refuse(name, field, f"found {entry!r}", "indices of jobs")
     if type(choice.num_devices) is not dict and not isinstance(choice.num_devices, Mapping):
         refuse(name, "num_devices", f"found {choice.num_devices!r}", "numbers of devices by job")
+    sizes: Iterable[object] = choice.num_devices.values()
+    for size in sizes:
+        if not isinstance(size, Integral):
+            refuse(name, "num_devices", f"found {size!r}", "whole numbers of devices by job")
+    if type(choice.move) is not dict and not isinstance(choice.move, Mapping):
+        refuse(name, "move", f"found {choice.move!r}", "a Move by job")
+    moves: Iterable[object] = choice.move.values()
+    for move in moves:
+        if not isinstance(move, Move) or not all(isinstance(part, Integral) for part in move):
+            refuse(name, "move", f"found {move!r}", "a Move by job")
     wake_s: object = choice.wake_s
     if (type(wake_s) is not float and not isinstance(wake_s, Real)) or math.isnan(wake_s):
         refuse(name, "wake_s", f"found {wake_s!r}", "a time in seconds")

@@ -90,9 +90,10 @@ def outcome_of(fleet: Fleet) -> FleetOutcome:
         status=np.frombuffer(bytes(fleet.status), np.int8),
         pool=np.array(fleet.pool_of, np.int16),
         num_preemptions=_counts(fleet.preempted, num),
+        num_moves=_counts(fleet.moves.num, num),
         num_interruptions=_counts(fleet.interrupted, num),
         interruptions=tuple(fleet.breakage.interruptions),
-        moved_bytes=fleet.moved_bytes,
+        moved_bytes=fleet.moves.num_bytes,
         num_events=fleet.num_events,
     )
 

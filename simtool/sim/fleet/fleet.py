@@ -16,13 +16,14 @@ from simtool.sim.fleet.breakage import Breakage
 from simtool.sim.fleet.closing import close, stuck
 from simtool.sim.fleet.gate import Gate
 from simtool.sim.fleet.guard import Tries, refuse_powerless, refuse_stuck
+from simtool.sim.fleet.moves import Moves
 from simtool.sim.fleet.outcome import NEVER_STARTED, OVER_LIMIT
 from simtool.sim.fleet.placement import PLACEMENTS, num_racks
-from simtool.sim.fleet.plan import FleetPlan, JobKind, NodeEvent
+from simtool.sim.fleet.plan import FleetPlan, NodeEvent
 from simtool.sim.fleet.pool import PoolState
 from simtool.sim.fleet.power import Governor
 from simtool.sim.fleet.running import Running, Stage, Suspicion, Undecided
-from simtool.sim.schedulers import SCHEDULERS, Choice, SignalView
+from simtool.sim.schedulers import SCHEDULERS, Choice, Move, SignalView, is_asked_always
 from simtool.units import display
 
 EVENTS_PER_REPORT = 4096
@@ -59,6 +60,8 @@ class Fleet:
         self._watch = bool(node_events)
         self._racks = any(kind.speed_across_racks < 1.0 for kind in plan.kinds)
         self._preempts = bool(jobs.preemptible.any())
+        elastic = bool((jobs.max_devices > jobs.min_devices).any())
+        self.asks_always = (self._preempts or elastic) and is_asked_always(self._select)
         num = len(jobs)
         # arrays, not lists: the garbage collector walks through lists again and again
         self.kind_of, self.run_s = array("q", kinds), array("d", jobs.run_s.tobytes())
@@ -73,7 +76,7 @@ class Fleet:
         self.carried: dict[int, tuple[list[Undecided], Suspicion | None]] = {}  # of the same
         self.preempted: dict[int, int] = {}
         self.interrupted: dict[int, int] = {}
-        self.moved_bytes = 0.0
+        self.moves = Moves(self)
         self.job_events = job_events
         self.num_open = num
         self.num_ended = 0
@@ -118,23 +121,24 @@ class Fleet:
     # ------------------------------------------------------------------------------- decisions
 
     def _decide(self) -> None:
-        if self._governor is not None:
-            self._govern()
+        self.govern()
         now_s = self.clock.now
         for pool in self.pools:
-            if not pool.queue or not (pool.num_free_devices or self._preempts):
+            waits = pool.queue and (pool.num_free_devices or self._preempts)
+            if not waits and not (self.asks_always and pool.running):
                 continue
             choice = self._choose(pool)
             for number in choice.preempt:
                 self._preempt(pool, number)
+            for number, move in choice.move.items():
+                self.moves.begin(pool, number, move)
             for number in choice.put_off:
                 if number in pool.queue:
                     pool.queue.put_off(number)
             if now_s < choice.wake_s < math.inf and choice.wake_s not in self._wakes:
                 self._wakes.add(choice.wake_s)
                 self.clock.until(choice.wake_s, LAST).callbacks.append(self._woken)
-        if self._governor is not None:
-            self._govern()
+        self.govern()
         if not self.running and not self.is_dirty:  # who left just now makes room for others
             refuse_stuck(self)
 
@@ -158,7 +162,7 @@ class Fleet:
                 self.clock.now,
             )
             for number in choice.start:
-                if not self._start(pool, number, choice.num_devices.get(number)):
+                if not self.start(pool, number, choice.num_devices.get(number)):
                     pool.unplaced.add(number)
                     break
             else:
@@ -169,7 +173,7 @@ class Fleet:
         self._wakes.discard(self.clock.now)
         self.is_dirty = True
 
-    def _govern(self) -> None:
+    def govern(self) -> None:
         """Run as fast as the power limit allows; who is still too much leaves, the youngest first.
 
         Where even saving all their states is too much, the youngest stop without; so do those that go on in
@@ -216,7 +220,7 @@ class Fleet:
             if job.retime(now_s, point=point):
                 self.expect_end(job)
 
-    def _start(self, pool: PoolState, number: int, num_devices: int | None) -> bool:
+    def start(self, pool: PoolState, number: int, num_devices: int | None) -> bool:
         """A queued job gets devices; False if they lie so that it cannot start."""
         name, kind = (
             self.plan.scheduler,
@@ -227,8 +231,9 @@ class Fleet:
             refuse(name, "start", f"found job {number!r}", f"jobs that wait at pool {pool.plan.name!r}")
         job = pool.queue[number]
         num, least = job.num_devices if num_devices is None else num_devices, job.min_devices
-        if not (least or job.num_devices) <= num <= job.num_devices:
-            allowed = f"{least or job.num_devices} to {job.num_devices}"
+        most = max(job.num_devices, job.max_devices)
+        if not (least or job.num_devices) <= num <= most:
+            allowed = f"{least or job.num_devices} to {most}"
             refuse(name, "num_devices", f"found {num!r} for job {number}", allowed)
         if num > pool.num_free_devices:
             found = f"job {number} needs {num} devices of pool {pool.plan.name!r}"
@@ -241,7 +246,7 @@ class Fleet:
         for other in self.pools:
             if number in other.queue:
                 other.queue.pop(number)
-        if num < job.num_devices:
+        if num != job.num_devices:
             part = num / job.num_devices
             job = job._replace(num_devices=num, limit_s=job.limit_s / part, power_w=job.power_w * part)
         slowed = num / int(self.table.num_devices[number])
@@ -260,7 +265,7 @@ class Fleet:
             again=again,
             point=0,
             slowed=slowed,
-            moving_s=self._moved(number, kind, pool),
+            moving_s=self.moves.carry(number, pool),
         )
         self.running[number] = running
         pool.enlist(running)
@@ -277,13 +282,6 @@ class Fleet:
         self.pool_of[number], self.devices[number] = pool.index, num
         self.expect_end(running)
         return True
-
-    def _moved(self, number: int, kind: JobKind, pool: PoolState) -> float:
-        """Time until a job's saved state is at the site where it goes on; nothing if it lies there, or is none [s]."""
-        if not self.durable_s.get(number) or self.plan.pools[self.pool_of[number]].site == pool.plan.site:
-            return 0.0
-        self.moved_bytes += kind.state_bytes
-        return kind.state_bytes / (self.plan.move_bytes_per_s or math.inf)
 
     def expect_end(self, job: Running) -> None:
         """Let the job end when its course says so, or at its limit."""
@@ -332,20 +330,22 @@ class Fleet:
             self.preempted[number] = self.preempted.get(number, 0) + 1
             self.leave(job)
 
-    def leave(self, job: Running) -> None:
-        """The job saves its state, gives its devices back and waits in the queue."""
+    def leave(self, job: Running, move: Move | None = None) -> None:
+        """The job saves its state, gives its devices back and waits in the queue, or goes on where it shall."""
         until_s = job.save(self.clock.now)
         self.pools[self.pool_of[job.queued.job]].mark(job)
         version = job.version
         if until_s <= self.clock.now:
-            self._left(job, version)
+            self._left(job, version, move)
         else:
-            self.clock.until(until_s).callbacks.append(lambda _: self._left(job, version))
+            self.clock.until(until_s).callbacks.append(lambda _: self._left(job, version, move))
 
-    def _left(self, job: Running, version: int) -> None:
+    def _left(self, job: Running, version: int, move: Move | None) -> None:
         if job.version == version:
             job.saved(self.clock.now)
             self.requeue(job)
+            if move is not None:
+                self.moves.arrive(job.queued.job, move)
 
     def requeue(self, job: Running) -> None:
         """The job gives its devices back and waits, at its old place in the queue."""
@@ -366,15 +366,10 @@ class Fleet:
             queued.preemptible,
             queued.deadline_s,
             int(table.min_devices[number]),
+            int(table.max_devices[number]),
             self.kind_of[number],
-            self._bound_to(job),
+            self.moves.bound_to(job),
         )
-
-    def _bound_to(self, job: Running) -> str | None:
-        """The site that the job's saved state cannot leave; None if it may."""
-        if self.plan.move_bytes_per_s is not None or not job.durable_s:
-            return None
-        return self.plan.pools[self.pool_of[job.queued.job]].site
 
     def hand_out(self, pool: PoolState) -> None:
         """Free devices go to running jobs that lack some, in the order in which they began to wait."""

@@ -42,17 +42,18 @@ class Gate:
             jobs.preemptible,
             jobs.deadline_s,
             jobs.min_devices,
+            jobs.max_devices,
             np.frombuffer(self._fleet.kind_of, np.int64),
         )
         rows = chain.from_iterable(
             zip(*(column[begin : begin + ROWS_AT_ONCE].tolist() for column in columns), strict=True)
             for begin in range(0, len(jobs), ROWS_AT_ONCE)
         )
-        for number, (submit_s, num, limit_s, priority, may, deadline_s, least, kind) in enumerate(rows):
+        for number, (submit_s, num, limit_s, priority, may, deadline_s, least, most, kind) in enumerate(rows):
             if submit_s > clock.now:
                 yield clock.until(submit_s)
             self._fleet.since_s[number] = submit_s
-            self.enqueue(number, num, submit_s, limit_s, priority, may, deadline_s, least, kind)
+            self.enqueue(number, num, submit_s, limit_s, priority, may, deadline_s, least, most, kind)
         self.is_done = True
 
     def _places(self, kind: JobKind) -> list[tuple[PoolState, float, float, float, tuple[float, ...]]]:
@@ -79,6 +80,7 @@ class Gate:
         preemptible: bool,
         deadline_s: float,
         least: int,
+        most: int,
         kind: int,
         site: str | None = None,
     ) -> None:
@@ -101,7 +103,16 @@ class Gate:
                     least if least < num else 0,
                     most_w * num,
                     least_w * num,
-                    speeds,
+                    speeds if site is None else self._at(site, speeds),
+                    False,
+                    min(most, pool.plan.num_devices) if most > asked else 0,
                 )
             )
         self._fleet.is_dirty = True
+
+    def _at(self, site: str, speeds: tuple[float, ...]) -> tuple[float, ...]:
+        """Speeds of a job that cannot leave a site."""
+        return tuple(
+            speed if pool.plan.site == site else 0.0
+            for pool, speed in zip(self._fleet.pools, speeds, strict=False)
+        )

@@ -52,6 +52,8 @@ class FleetOutcome:
     pool: NDArray[np.int16]
     """Where it ran last; -1 if nowhere."""
     num_preemptions: IntArray
+    num_moves: IntArray
+    """How often it was moved while it ran: to another pool, or to another number of devices."""
     num_interruptions: IntArray
     interruptions: tuple[Interruption, ...]
     moved_bytes: float

@@ -32,6 +32,13 @@ class PoolUse:
     restart_pattern: Pattern | None = None
     """During the restart; None: as when working, in vain."""
 
+    @property
+    def pause_s(self) -> float:
+        """Time without work if a job saves its state and goes on from it; infinite if it saves nothing [s]."""
+        if self.checkpoint is None or self.checkpoint.interval_s is None:
+            return math.inf
+        return self.checkpoint.durable_s + self.restart_s
+
     def __post_init__(self) -> None:
         if not self.points:
             raise InputError(Problem("fleet", "points", "found none", "at least one operating point"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -63,6 +64,11 @@ class PoolState:
     def free_by_pool(self) -> tuple[int, ...]:
         """Of all pools."""
         return tuple(pool.num_free_devices for pool in self._fleet.pools)
+
+    @property
+    def waiting_by_pool(self) -> tuple[int, ...]:
+        """Of all pools."""
+        return tuple(len(pool.queue) for pool in self._fleet.pools)
 
     @property
     def signals_by_pool(self) -> Sequence[Mapping[str, SignalView]]:
@@ -155,7 +161,19 @@ class PoolState:
             queued.preemptible,
             queued.power_w,
             job.stage is Stage.SAVING,
+            *(self._movable(job) if self._fleet.asks_always else ()),
         )
+
+    def _movable(self, job: Running) -> tuple[int, int, tuple[float, ...], float, float]:
+        """The rest of what a scheduler sees: sizes, speeds, and what it costs to go on elsewhere."""
+        fleet, number = self._fleet, job.queued.job
+        table, room = fleet.table, self.plan.num_devices
+        asked, most = min(int(table.num_devices[number]), room), min(int(table.max_devices[number]), room)
+        most = 0 if table.min_devices[number] == table.max_devices[number] else most
+        rate = fleet.plan.move_bytes_per_s
+        state_bytes = fleet.plan.kinds[fleet.kind_of[number]].state_bytes
+        moving_s = math.inf if rate is None else state_bytes / rate
+        return asked, most, job.queued.speeds, job.use.pause_s, moving_s
 
     def _place_of(self, job: Running) -> int:
         return bisect_left(self.running, (job.start_s + job.queued.limit_s, job.start_s, job.queued.job))

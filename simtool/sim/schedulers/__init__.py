@@ -44,6 +44,8 @@ class QueuedJob(NamedTuple):
     """Relative speed on every pool of the fleet, 0 where it cannot run; empty if there is only one."""
     put_off: bool = False
     """It could have started here before and was put off, by `Choice.put_off`."""
+    max_devices: int = 0
+    """Elastic: it can make use of as many; 0 means of no more than `num_devices`."""
 
 
 class RunningJob(NamedTuple):
@@ -59,7 +61,18 @@ class RunningJob(NamedTuple):
     power_w: float = 0.0
     """As told of it when it waited [W]."""
     leaving: bool = False
-    """It was preempted and still saves its state."""
+    """It was preempted or moves, and still saves its state."""
+    asked_devices: int = 0
+    """It asked for so many, of which it can have another number as far as it is elastic; 0: `num_devices`."""
+    max_devices: int = 0
+    """Elastic: it can make use of as many; 0 if it is not."""
+    speeds: tuple[float, ...] = ()
+    """As told of it when it waited."""
+    pause_s: float = math.inf
+    """If it went on elsewhere, or on another number of devices: until it has saved its state and restarted [s].
+    Infinite if it saves nothing."""
+    moving_s: float = math.inf
+    """Besides, if it went on at another site: until its state is there [s]. Infinite if there is no way."""
 
 
 class QueueView(Protocol):
@@ -120,6 +133,11 @@ class ClusterView(Protocol):
         ...
 
     @property
+    def waiting_by_pool(self) -> tuple[int, ...]:
+        """Jobs that wait at all pools; one that can run on several waits at each."""
+        ...
+
+    @property
     def signals_by_pool(self) -> Sequence[Mapping[str, SignalView]]:
         """Signals of the sites of all pools."""
         ...
@@ -142,15 +160,25 @@ class SignalView(Protocol):
         ...
 
 
+class Move(NamedTuple):
+    """Where a running job shall go on, and on how many devices."""
+
+    pool: int
+    num_devices: int
+
+
 class Choice(NamedTuple):
     """What a scheduler decides at one moment."""
 
     start: Sequence[int] = ()
     """Indices of the jobs to start, in order; together they need no more than the free devices."""
     num_devices: Mapping[int, int] = {}
-    """Of elastic jobs that start on fewer devices than they would like."""
+    """Of elastic jobs that start on fewer or more devices than they asked for."""
     preempt: Sequence[int] = ()
     """Indices of preemptible jobs that shall save their state and leave."""
+    move: Mapping[int, Move] = {}
+    """Of jobs that run here and shall save their state and go on elsewhere, if they are preemptible, or here on another
+    number of devices, if they are elastic. One that finds no room then waits as others do."""
     put_off: Sequence[int] = ()
     """Indices of jobs that could start now and are put off; the queue shows them so from now on."""
     wake_s: float = math.inf
@@ -220,6 +248,7 @@ class Devices:
     spare_power_w: float = math.inf
     pool: int = 0
     free_by_pool: tuple[int, ...] = ()
+    waiting_by_pool: tuple[int, ...] = ()
     signals_by_pool: Sequence[Mapping[str, SignalView]] = ()
 
 
@@ -252,6 +281,19 @@ def power_allows(
         return True
     return job.least_power_w <= spare_w and not chosen and not cluster.running
 
+
+def asked_always(scheduler: Scheduler) -> Scheduler:
+    """Marks a scheduler that is to be asked also while no job waits: those that move running jobs."""
+    setattr(scheduler, _ALWAYS, True)
+    return scheduler
+
+
+def is_asked_always(scheduler: Scheduler) -> bool:
+    """Whether a scheduler bears that mark."""
+    return bool(getattr(scheduler, _ALWAYS, False))
+
+
+_ALWAYS = "is_asked_always"
 
 SCHEDULERS: Registry[Scheduler] = Registry(
     "scheduler", package="simtool.sim.schedulers", group="simtool.schedulers"

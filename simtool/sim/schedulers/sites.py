@@ -29,7 +29,7 @@ def cheapest(
     >>> [cheapest(queue, site, {}, 0.0).start for site in sites]
     [[], [0]]
     """
-    return Choice(start=shared_out(queue, cluster, _less("price", cluster, now_s), now_s))
+    return Choice(start=shared_out(queue, cluster, cheaper("price", cluster, now_s), now_s))
 
 
 @SCHEDULERS.register("cleanest-site")
@@ -40,10 +40,11 @@ def cleanest(
 
     By the same rule as ``cheapest-site``, with the signal ``carbon``.
     """
-    return Choice(start=shared_out(queue, cluster, _less("carbon", cluster, now_s), now_s))
+    return Choice(start=shared_out(queue, cluster, cheaper("carbon", cluster, now_s), now_s))
 
 
-def _less(name: str, cluster: ClusterView, now_s: float) -> Worth:
+def cheaper(name: str, cluster: ClusterView, now_s: float) -> Worth:
+    """What the pools are worth to a job by a signal of theirs."""
     known: dict[tuple[int, float], float] = {}
 
     def worth(job: QueuedJob, pool: int) -> float:
@@ -59,11 +60,20 @@ def _less(name: str, cluster: ClusterView, now_s: float) -> Worth:
 
 
 def _mean(name: str, cluster: ClusterView, pool: int, now_s: float, limit_s: float) -> float:
+    signal = signal_of(name, cluster, pool)
+    return float(signal.mean(now_s, now_s + limit_s) if limit_s < math.inf else signal.at(now_s))
+
+
+def signal_of(name: str, cluster: ClusterView, pool: int) -> SignalView:
+    """A signal of a pool's site.
+
+    Raises:
+        InputError: it has none of that name.
+    """
     signals = cluster.signals_by_pool[pool]
     if name not in signals:
         found = f"found {', '.join(signals) or 'none'} at pool {pool}"
         raise InputError(
             Problem("scheduler", "signals", found, f"a signal {name!r} of every site", f"give each a {name}")
         )
-    signal = signals[name]
-    return float(signal.mean(now_s, now_s + limit_s) if limit_s < math.inf else signal.at(now_s))
+    return signals[name]

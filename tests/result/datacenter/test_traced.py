@@ -56,10 +56,22 @@ def test_a_type_that_no_pool_has_is_refused_unless_any_will_do(tmp_path: Path) -
         jobs(tmp_path, large, text=TWO_TYPES)
 
 
-def test_growth_that_is_not_simulated_is_said(tmp_path: Path) -> None:
+def test_who_makes_use_of_elastic_jobs_is_said(tmp_path: Path) -> None:
     rows = f"{HEAD},max_devices\na,0,8,3600,16\nb,0,8,3600,8\n"
-    notes = jobs(tmp_path, rows).notes
-    assert "jobs.csv: 1 elastic jobs could grow beyond num_devices; that they do is not simulated" in notes
+    assert any("1 jobs are elastic; of the shipped" in note for note in jobs(tmp_path, rows).notes)
+    assert not any("elastic" in note for note in jobs(tmp_path, rows, "scheduler.name=elastic").notes)
+
+
+def test_an_elastic_job_grows_and_is_told(tmp_path: Path) -> None:
+    """Two of 8 accelerators for an hour each, one of which can use 24: it grows when the other has gone."""
+    rows = f"{HEAD},max_devices\na,0,16,36000,32\nb,0,16,3600,16\n"
+    work = "jobs.work={activity: 0.5, restart: 2 min, checkpoint: {write: 1 min, interval: 1 h}, limit: 2}"
+    site = solved(tmp_path, ONE_SITE, "scheduler.name=elastic", work, jobs=rows)
+    assert site.value("num_moves") == 1.0
+    assert site.outcome.devices.tolist() == [32, 16]
+    assert (
+        site.outcome.finish_s[0] < 36000.0 < solved(tmp_path, ONE_SITE, work, jobs=rows).outcome.finish_s[0]
+    )
 
 
 def test_the_reader_is_told_what_to_do_with_order_and_empty_runs(tmp_path: Path) -> None:

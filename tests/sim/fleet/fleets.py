@@ -47,6 +47,7 @@ def pool(
     spare_nodes: int = 0,
     nodes_per_rack: int = 1,
     name: str = "pool",
+    site: str = "",
 ) -> Pool:
     return Pool(
         name=name,
@@ -56,6 +57,7 @@ def pool(
         nodes_per_rack=nodes_per_rack,
         idle=plans.IDLE,
         down=plans.DOWN,
+        site=site,
     )
 
 

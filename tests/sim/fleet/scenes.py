@@ -89,6 +89,7 @@ def scenes(
             draw(st.integers(0, 1)) if hazards else 0,
             draw(st.integers(1, 2)),
             name=f"pool-{index}",
+            site=f"site-{index % 2}",
         )
         for index in range(num_pools)
     )
@@ -112,6 +113,7 @@ def scenes(
                 uses=tuple(uses),
                 holds_nodes=hazards and draw(st.booleans()),
                 speed_across_racks=draw(st.sampled_from([1.0, 0.8])) if hazards else 1.0,
+                state_bytes=draw(st.sampled_from([0.0, 40.0])),
             )
         )
     num_jobs = draw(st.integers(1, 10))
@@ -125,9 +127,10 @@ def scenes(
         limit_s = run_s * draw(st.sampled_from([1.0, 1.5, 4.0, math.inf]))
         slack_s = draw(st.sampled_from([0.5, 30.0, 150.0, math.inf]))
         deadline_s = submit_s + (limit_s if limit_s < math.inf else run_s) + slack_s
-        least = draw(st.integers(1, num)) if draw(st.booleans()) else num
+        elastic = draw(st.booleans())
+        sizes = (draw(st.integers(1, num)), draw(st.integers(num, most + 2))) if elastic else (num, num)
         rows.append(
-            (submit_s, num, run_s, limit_s, draw(st.integers(0, 2)), draw(st.booleans()), deadline_s, least)
+            (submit_s, num, run_s, limit_s, draw(st.integers(0, 2)), draw(st.booleans()), deadline_s, *sizes)
         )
     columns = list(zip(*sorted(rows, key=lambda row: row[0]), strict=True))
     codes = tuple(code for code, _ in sorted(zip(codes, rows, strict=True), key=lambda pair: pair[1][0]))
@@ -140,7 +143,7 @@ def scenes(
         preemptible=columns[5],
         deadline_s=columns[6],
         min_devices=columns[7],
-        max_devices=columns[1],
+        max_devices=columns[8],
     )
     events = (
         {pool.name: draw(_events(pool.num_nodes + pool.spare_nodes)) for pool in pools} if hazards else {}
@@ -161,6 +164,7 @@ def scenes(
         placement=draw(st.sampled_from(["lowest", "nodes", "racks"])),
         kill_at_limit=draw(st.booleans()),
         limits=limits,
+        move_bytes_per_s=draw(st.sampled_from([math.inf, 10.0, None])),
     )
     end_s = draw(st.sampled_from([math.inf, 5.0, 30.0, 77.7])) if cut else math.inf
     return Scene(jobs=jobs, plan=plan, kinds=codes, events=events, end_s=end_s)

@@ -123,7 +123,8 @@ def test_completed_jobs_did_their_work(scene: Scene) -> None:
 @given(scene=calm)
 def test_jobs_hold_what_they_asked_for_as_long_as_they_do_not_wait(scene: Scene) -> None:
     outcome = scene.run()
-    for index in np.flatnonzero((outcome.num_preemptions == 0) & ~np.isnan(outcome.start_s)):
+    stayed = (outcome.num_preemptions == 0) & (outcome.num_moves == 0)
+    for index in np.flatnonzero(stayed & ~np.isnan(outcome.start_s)):
         name = scene.jobs.name[index]
         ledger = outcome.ledgers[scene.plan.pools[outcome.pool[index]].name]
         until_s = outcome.end_s if np.isnan(outcome.finish_s[index]) else outcome.finish_s[index]

@@ -16,7 +16,7 @@ from simtool.errors import InputError
 from simtool.jobs.table import JobTable
 from simtool.sim.fleet.outcome import OVER_LIMIT, STATUSES, UNFINISHED, FleetOutcome
 from simtool.sim.fleet.run import simulate_fleet
-from simtool.sim.schedulers import SCHEDULERS, Choice, Devices, QueuedJob, Waiting
+from simtool.sim.schedulers import SCHEDULERS, Choice, Devices, Move, QueuedJob, Waiting
 from tests.sim import plans
 from tests.sim.fleet import fleets
 from tests.sim.fleet.scenes import SIGNALS, Scene, scenes
@@ -29,7 +29,7 @@ DEFERRING = {"price-aware", "carbon-aware"}
 def test_all_are_here() -> None:
     assert {"fcfs", "easy", "conservative", "shortest", "priority", "power-capped"} <= set(NAMES)
     assert {"price-aware", "carbon-aware", "heterogeneous", "elastic"} <= set(NAMES)
-    assert {"cheapest-site", "cleanest-site"} <= set(NAMES)
+    assert {"cheapest-site", "cleanest-site", "follow-price", "follow-carbon"} <= set(NAMES)
     assert all(SCHEDULERS.summaries().values())
 
 
@@ -46,13 +46,29 @@ def test_a_choice_is_possible(name: str, moment: tuple[Waiting, Devices]) -> Non
     sizes = [choice.num_devices.get(job.job, job.num_devices) for job in started]
     assert sum(sizes) <= cluster.num_free_devices
     for job, num in zip(started, sizes, strict=True):
-        assert (job.min_devices or job.num_devices) <= num <= job.num_devices
+        assert (job.min_devices or job.num_devices) <= num <= max(job.num_devices, job.max_devices)
     power_w = sum(job.power_w * num / job.num_devices for job, num in zip(started, sizes, strict=True))
     alone = len(started) == 1 and not cluster.running and started[0].least_power_w <= cluster.spare_power_w
     assert not started or alone or power_w <= cluster.spare_power_w * (1 + 1e-12)
     running = {job.job: job for job in cluster.running}
     assert all(running[number].preemptible and not running[number].leaving for number in choice.preempt)
     assert len(set(choice.preempt)) == len(choice.preempt)
+    assert not set(choice.preempt) & set(choice.move)
+    left = list(cluster.free_by_pool)
+    left[cluster.pool] -= sum(sizes)
+    for number, move in choice.move.items():
+        job = running[number]
+        assert not job.leaving
+        assert job.pause_s < math.inf
+        if move.pool == cluster.pool:
+            assert 0 < move.num_devices <= job.max_devices or move.num_devices == job.asked_devices
+            left[move.pool] -= max(move.num_devices - job.num_devices, 0)
+        else:
+            assert job.preemptible
+            assert job.speeds[move.pool] > 0.0
+            assert move.num_devices == job.num_devices
+            left[move.pool] -= move.num_devices
+    assert min(left) >= 0
     assert choice.wake_s > NOW_S
 
 
@@ -77,7 +93,9 @@ def test_a_lone_job_starts_at_once(
     name: str, num: int, limit_s: float, elastic: bool, deadline_s: float
 ) -> None:
     job = QueuedJob(0, num, 0.0, limit_s, deadline_s=deadline_s, min_devices=num // 2 if elastic else 0)
-    empty = Devices(num_devices=8, num_free_devices=8, free_by_pool=(8,), signals_by_pool=(SIGNALS,))
+    empty = Devices(
+        num_devices=8, num_free_devices=8, free_by_pool=(8,), waiting_by_pool=(1,), signals_by_pool=(SIGNALS,)
+    )
     choice = SCHEDULERS[name](Waiting([job]), empty, SIGNALS, NOW_S)
     if name in DEFERRING and deadline_s < math.inf and choice.put_off:
         assert choice.wake_s <= deadline_s - limit_s
@@ -97,7 +115,8 @@ def test_all_jobs_end(name: str, data: st.DataObject) -> None:
 
 
 def same(one: FleetOutcome, other: FleetOutcome) -> None:
-    for field in ("start_s", "finish_s", "waited_s", "status", "pool", "devices", "num_preemptions"):
+    fields = ("start_s", "finish_s", "waited_s", "status", "pool", "devices", "num_preemptions", "num_moves")
+    for field in fields:
         assert np.array_equal(getattr(one, field), getattr(other, field), equal_nan=True), field
     for pool, ledger in one.ledgers.items():
         assert ledger.energy_j_by("state") == other.ledgers[pool].energy_j_by("state")
@@ -196,10 +215,14 @@ JOB = QueuedJob(0, 2, 0.0)
         (Choice(start=3), "start: found 3; a sequence of jobs"),  # type: ignore[arg-type]
         (Choice(start=[0], num_devices={0: 1}), "num_devices: found 1 for job 0; 2 to 2"),
         (Choice(start=[0], num_devices={0: 5}), "num_devices: found 5 for job 0; 2 to 2"),
-        (Choice(start=[0], num_devices={0: 1.5}), "num_devices: found 1.5 for job 0; 2 to 2"),  # type: ignore[dict-item]
+        (Choice(start=[0], num_devices={0: 1.5}), "num_devices: found 1.5; whole numbers"),  # type: ignore[dict-item]
         (Choice(num_devices=[1]), "num_devices: found [1]; numbers of devices by job"),  # type: ignore[arg-type]
         (Choice(start=[0], preempt=[0]), "preempt: found job 0; preemptible jobs that run"),
         (Choice(preempt=[1]), "preempt: found job 1; preemptible jobs that run"),
+        (Choice(move={0: (0, 1)}), "move: found (0, 1); a Move by job"),  # type: ignore[dict-item]
+        (Choice(move={0: Move(0, 2)}), "move: found job 0; jobs that run on pool 'pool'"),
+        (Choice(start=[0], move={0: Move(1, 2)}), "move: found pool 1 for job 0; pools where it can run"),
+        (Choice(start=[0], move={0: Move(0, 3)}), "move: found 3 devices for job 0; 2 to 2"),
         (Choice(wake_s=math.nan), "wake_s: found nan; a time in seconds"),
         (Choice(wake_s="soon"), "wake_s: found 'soon'; a time in seconds"),  # type: ignore[arg-type]
         (None, "answered None; a Choice"),

@@ -26,6 +26,7 @@ def moments(draw: st.DrawFn) -> tuple[Waiting, Devices]:
         num = draw(st.integers(0, free))
         if num:
             free -= num
+            asked = draw(st.sampled_from([num, max(num - 1, 1), num + 1]))
             start_s = draw(st.integers(0, 100)) * 1.0
             limit_s = draw(st.sampled_from([5.0, 50.0, 150.0, math.inf]))
             running.append(
@@ -38,6 +39,11 @@ def moments(draw: st.DrawFn) -> tuple[Waiting, Devices]:
                     draw(st.booleans()),
                     num * 300.0,
                     draw(st.sampled_from([False, False, True])),
+                    asked,
+                    draw(st.sampled_from([0, max(asked, num), total])) if asked <= total else 0,
+                    (1.0, draw(st.sampled_from([0.0, 0.5, 1.0]))) if several else (),
+                    draw(st.sampled_from([0.0, 2.0, math.inf])),
+                    draw(st.sampled_from([0.0, 5.0, math.inf])),
                 )
             )
     jobs = []
@@ -59,6 +65,7 @@ def moments(draw: st.DrawFn) -> tuple[Waiting, Devices]:
                 num * 200.0,
                 (1.0, draw(st.sampled_from([0.0, 0.5, 2.0]))) if several else (),
                 limit_s < deadline_s < math.inf and draw(st.booleans()),
+                draw(st.sampled_from([0, total])),
             )
         )
     cluster = Devices(
@@ -67,6 +74,7 @@ def moments(draw: st.DrawFn) -> tuple[Waiting, Devices]:
         running=tuple(sorted(running)),
         spare_power_w=spare_w,
         free_by_pool=(free, draw(st.integers(0, 6))) if several else (free,),
+        waiting_by_pool=(len(jobs), draw(st.integers(0, 1))) if several else (len(jobs),),
         signals_by_pool=(SIGNALS, DEAR) if several else (SIGNALS,),
     )
     return Waiting(tuple(jobs)), cluster
