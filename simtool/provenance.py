@@ -56,9 +56,13 @@ class Derived:
                 yield depth + 1, below
 
     def weakest(self) -> Kind:
-        """The weakest kind among the leaves: what the number rests on in the end."""
-        kinds = [leaf.number.kind for _, leaf in self.walk() if isinstance(leaf, Input)]
-        return max(kinds, key=KINDS.index, default="assumed")
+        """The weakest kind among the leaves, what the number rests on in the end; one without inputs is assumed."""
+        kinds: list[Kind] = [
+            leaf.number.kind if isinstance(leaf, Input) else "assumed"
+            for _, leaf in self.walk()
+            if isinstance(leaf, Input) or not leaf.inputs
+        ]
+        return max(kinds, key=KINDS.index)
 
 
 @dataclass(frozen=True, slots=True)

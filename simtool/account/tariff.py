@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from simtool.account.metered import BillLine, Charge, Metered, PowerSteps
 from simtool.errors import InputError, Problem
+from simtool.provenance import Kind
 from simtool.registry import Registry
 from simtool.signals import Signal
 from simtool.signals.holidays import NO_HOLIDAYS, Holidays
@@ -89,6 +90,10 @@ class Tariff:
     """Contracted power, where a part charges a share of it in any case."""
     contains_carbon_price: bool = True
     """Whether a price on carbon is in its prices already; where not, it comes on top of the bill."""
+    kind: Kind = "assumed"
+    """The weakest of what its numbers are."""
+    source: str = ""
+    """Where they come from."""
     standing: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Peaks of the months before the load, by name of the demand charge, the latest last [W]: a ratchet stands on
     them."""
@@ -164,4 +169,5 @@ def tariff_of(price: Signal) -> Tariff:
     from simtool.account.tariffs.flat import Flat
     from simtool.account.tariffs.real_time import RealTime
 
-    return Tariff(parts=(Flat(price) if price.is_constant else RealTime(price),))
+    part = Flat(price) if price.is_constant else RealTime(price)
+    return Tariff(parts=(part,), kind=price.kind, source=price.source or price.name)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from simtool.account.tariff import Part, Tariff
 from simtool.account.tariffs.demand import Demand, Ratchet
@@ -18,7 +21,7 @@ from simtool.config.validate import validate
 from simtool.errors import InputError, Problem, did_you_mean
 from simtool.profiles import tariff as schema
 from simtool.profiles.find import ProfileLibrary, load_profile
-from simtool.provenance import Sourced
+from simtool.provenance import KINDS, Sourced
 from simtool.signals import Signal
 from simtool.signals.holidays import NO_HOLIDAYS, Holidays
 from simtool.signals.windows import parse_months
@@ -78,7 +81,21 @@ def tariff_from(
         minimum_usd_per_month=_value(written.minimum),
         contract_power_w=written.contract_power.value if written.contract_power else None,
         contains_carbon_price=written.contains_carbon_price,
+        kind=max((number.kind for number in _numbers(written.parts)), key=KINDS.index, default="assumed"),
+        source=written.title,
     )
+
+
+def _numbers(value: object) -> Iterator[Sourced]:
+    """All sourced numbers of a part, however deep."""
+    if isinstance(value, Sourced):
+        yield value
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _numbers(one)
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _numbers(getattr(value, name))
 
 
 def _part(part: Any, folder: Path | None, profiles: dict[str, Signal], where: str) -> Part:

@@ -79,6 +79,7 @@ GROUPS: tuple[Group, ...] = (
             Row("power_swing_above_w", "highest above the mean", 1),
             Row("power_ramp_w_per_s", "steepest ramp"),
             Row("energy_import_j", "taken from the grid"),
+            Row("power_grid_peak_w", "highest power from the grid"),
             Row("energy_export_j", "fed into the grid"),
             Row("energy_solar_j", "own panels"),
             Row("energy_wind_j", "own turbines"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simtool.ledger import COMPONENTS, Ledger
-from simtool.machine.machine import IDLE_FRAC
+from simtool.machine.machine import IDLE_FRAC, Machine
 from simtool.provenance import Derived, Input, Sourced
 from simtool.result.leaves import cap_inputs
 from simtool.result.prepare import Prepared
@@ -35,6 +35,26 @@ def power_roots(
         ledger: finished record of the run.
         duration: for how long the powers were drawn.
     """
+    assumed = prepared.scenario.cluster.assume.power_limit
+    found = machine_roots(prepared.machine, ledger, assumed=assumed or (), caps=cap_inputs(prepared))
+    return {name: (*inputs, duration) for name, inputs in found.items()}
+
+
+def machine_roots(
+    machine: Machine,
+    ledger: Ledger,
+    *,
+    assumed: tuple[Sourced, ...] = (),
+    caps: tuple[Input, ...] = (),
+) -> dict[str, tuple[Derived, ...]]:
+    """Mean powers of one machine's devices by state, by the name of the energy that they make up.
+
+    Args:
+        machine: with its profiles.
+        ledger: finished record of its devices.
+        assumed: power limit of a board whose profile states none.
+        caps: what limits the boards besides.
+    """
     seconds = ledger.device_s_by("state")
     accelerator, host, network = (
         {
@@ -45,37 +65,40 @@ def power_roots(
         for component in COMPONENTS
     )
     return {
-        "energy_accelerator_j": (*_boards(prepared, accelerator), duration),
-        "energy_host_component_j": (*_hosts(prepared, host), duration),
-        "energy_network_component_j": (*_network(prepared, network), duration),
+        "energy_accelerator_j": _boards(machine, accelerator, assumed, caps),
+        "energy_host_component_j": _hosts(machine, host),
+        "energy_network_component_j": _network(machine, network),
     }
 
 
-def _boards(prepared: Prepared, watts: dict[str, float]) -> tuple[Derived, ...]:
+def _boards(
+    machine: Machine, watts: dict[str, float], assumed: tuple[Sourced, ...], caps: tuple[Input, ...]
+) -> tuple[Derived, ...]:
     return tuple(
         Derived(
             name=f"accelerator_{state}_w",
             value=power_w,
             unit="W",
             formula=FORMULAS.get(state, ORDINARY if state in DOING else IDLE),
-            inputs=_board_inputs(prepared, state),
+            inputs=_board_inputs(machine, state, assumed, caps),
         )
         for state, power_w in watts.items()
         if power_w > 0.0
     )
 
 
-def _board_inputs(prepared: Prepared, state: str) -> tuple[Input, ...]:
-    profile, name = prepared.machine.accelerator.power, prepared.machine.accelerator.name
-    assumed = prepared.scenario.cluster.assume.power_limit
-    stated: tuple[Sourced, ...] = (profile.limit,) if profile.limit is not None else (assumed or ())
+def _board_inputs(
+    machine: Machine, state: str, assumed: tuple[Sourced, ...], caps: tuple[Input, ...]
+) -> tuple[Input, ...]:
+    profile, name = machine.accelerator.power, machine.accelerator.name
+    stated = (profile.limit,) if profile.limit is not None else assumed
     limits = tuple(Input(f"{name} power limit", limit) for limit in stated)
     if state in DOING:
         shares = tuple(
             Input(f"{name} power, {doing}, of the limit", getattr(profile.by_phase, doing))
             for doing in DOING[state]
         )
-        return (*limits, *shares, *cap_inputs(prepared))
+        return (*limits, *shares, *caps)
     if profile.idle is not None:
         return (Input(f"{name} idle power", profile.idle),)
     usual = "data-centre GPUs idle at 10 to 15 % of their limit"
@@ -83,8 +106,8 @@ def _board_inputs(prepared: Prepared, state: str) -> tuple[Input, ...]:
     return (*limits, Input(f"{name} idle power, of the limit", number))
 
 
-def _hosts(prepared: Prepared, watts: dict[str, float]) -> tuple[Derived, ...]:
-    node = prepared.machine.node
+def _hosts(machine: Machine, watts: dict[str, float]) -> tuple[Derived, ...]:
+    node = machine.node
     if node.host_load is None:
         return ()
     how = f"power of the host / {node.num_accelerators} accelerators"
@@ -101,8 +124,7 @@ def _hosts(prepared: Prepared, watts: dict[str, float]) -> tuple[Derived, ...]:
     return tuple(one for one in found if one in alike.values())
 
 
-def _network(prepared: Prepared, watts: dict[str, float]) -> tuple[Derived, ...]:
-    machine = prepared.machine
+def _network(machine: Machine, watts: dict[str, float]) -> tuple[Derived, ...]:
     if machine.network.port_power is None or not watts:
         return ()
     return (

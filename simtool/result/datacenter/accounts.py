@@ -18,13 +18,13 @@ from simtool.facility.site_balance import SiteBalance
 from simtool.ledger import Ledger
 from simtool.profiles.find import ProfileLibrary
 from simtool.provenance import Derived, Input
+from simtool.result.datacenter.emissions import contracted_inputs, emission
 from simtool.result.datacenter.pools import PricedPool
 from simtool.result.datacenter.prepare import PreparedSite
 from simtool.result.datacenter.signals import Place, Question, SiteSignals, site_signals
+from simtool.result.datacenter.steps import Steps
 from simtool.result.datacenter.supply import generator_of, supplied
-from simtool.signals import Signal
 from simtool.sim.fleet.outcome import FleetOutcome
-from simtool.units import JOULES_PER_KWH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,8 @@ class SiteAccounts:
     """None where the grid alone supplies the site."""
     bill: Bill
     carbon: tuple[CarbonLine, ...]
+    emissions: dict[Question, Steps]
+    """Of what is taken from the grid, under every account [kg/s]."""
     fuel_kgco2e: float
     """Of the site's own generators."""
 
@@ -83,6 +85,10 @@ def site_accounts(
         after_end=place.terms.electricity.after_end,
     )
     weights = energy_by_state(outcome.ledgers[pool.name] for pool in pools)
+    emissions = {
+        question: emission(grid_s, grid_w, signal, signals.tariff)
+        for question, signal in signals.carbon.items()
+    }
     return SiteAccounts(
         place=place,
         pools=pools,
@@ -91,9 +97,10 @@ def site_accounts(
         balance=balance,
         bill=found,
         carbon=tuple(
-            _electricity(question, signal, grid_s, grid_w, weights)
-            for question, signal in signals.carbon.items()
+            _electricity(question, signals, emissions[question], grid_s, grid_w, weights)
+            for question in signals.carbon
         ),
+        emissions=emissions,
         fuel_kgco2e=_fuel(place, balance),
     )
 
@@ -159,13 +166,15 @@ def named(name: str, place: str, unit: str = "") -> str:
 
 def _electricity(
     question: Question,
-    signal: Signal,
+    signals: SiteSignals,
+    emitted: Steps,
     times_s: FloatArray,
     power_w: FloatArray,
     weights: Mapping[str, float],
 ) -> CarbonLine:
     """Of what is taken from the grid: integral of power x intensity."""
-    amount = float(signal.integrate_product(times_s, power_w)) / JOULES_PER_KWH
+    signal, contracts = signals.carbon[question], contracted_inputs(signals.tariff, signals.carbon[question])
+    amount = float(emitted.integral([emitted.times_s[0], emitted.times_s[-1]])[0])
     first_s, last_s = float(times_s[0]), float(times_s[-1])
     energy = Derived(
         name="energy_grid_j",
@@ -174,14 +183,19 @@ def _electricity(
         formula="power taken from the grid x time",
     )
     words = signal.basis.value if signal.basis is not None else question
+    formula = f"integral of power taken from the grid x {words} carbon intensity"
+    if contracts:
+        formula = (
+            "what power purchases cover x what was contracted, the rest x the residual mix, moment by moment"
+        )
     return CarbonLine(
         name=f"electricity, {question}",
         amount=Derived(
             name=f"carbon_electricity_{question.replace('-', '_')}_kgco2e",
             value=amount,
             unit="kgCO2e",
-            formula=f"integral of power taken from the grid x {words} carbon intensity",
-            inputs=(energy, Input(f"{words} carbon intensity", signal.sourced(first_s, last_s))),
+            formula=formula,
+            inputs=(energy, Input(f"{words} carbon intensity", signal.sourced(first_s, last_s)), *contracts),
         ),
         basis=signal.basis,
         driver="energy",

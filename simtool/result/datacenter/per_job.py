@@ -25,7 +25,6 @@ from simtool.result.datacenter.prepare import PreparedSite
 from simtool.result.datacenter.result import DatacenterResult
 from simtool.result.datacenter.steps import Steps, total
 from simtool.sim.fleet.outcome import FleetOutcome
-from simtool.units import JOULES_PER_KWH
 
 ELECTRICITY = "electricity, "
 """Cost lines that stand for the bill begin so."""
@@ -78,14 +77,14 @@ def shares_of(
     facility: dict[str, FloatArray] = {}
     carbon: dict[str, FloatArray] = {}
     for view in views:
-        overhead, bought = _overhead(view), _bought(view)
+        overhead, load = _overhead(view), _load(view)
         facility[view.name] = _weighed(outcome, view, overhead)
         _rest_to_nobody(facility[view.name], view.series.integral("total_w"))
         electricity += _weighed(outcome, view, _price(view, overhead))
-        for question, signal in view.signals.carbon.items():
-            edges = bought.times_s
-            intensity = Steps(edges, bought.values * signal.mean(edges[:-1], edges[1:]) / JOULES_PER_KWH)
-            amount = _weighed(outcome, view, _product(overhead, intensity))
+        for question, emitted in view.emissions.items():
+            load_w = load.values[np.searchsorted(load.times_s, emitted.times_s[:-1], side="right") - 1]
+            per_joule = np.divide(emitted.values, load_w, out=np.zeros_like(load_w), where=load_w > 0.0)
+            amount = _weighed(outcome, view, _product(overhead, Steps(emitted.times_s, per_joule)))
             carbon[question] = carbon.get(question, np.zeros(num)) + amount
     for asked, shares in carbon.items():
         _rest_to_nobody(shares, _carbon_total(views, asked))
@@ -126,13 +125,11 @@ def _overhead(view: SiteAccounts) -> Steps:
     return Steps(view.series.breakpoints_s, ratio)
 
 
-def _bought(view: SiteAccounts) -> Steps:
-    """Power from the grid over the load of the site."""
-    times_s, power_w = view.grid
+def _load(view: SiteAccounts) -> Steps:
+    """Power of the site, whoever supplies it [W]."""
     if view.balance is None:
-        return Steps(times_s, np.ones_like(power_w))
-    load_w = view.balance.load_w
-    return Steps(times_s, np.divide(power_w, load_w, out=np.zeros_like(load_w), where=load_w > 0.0))
+        return Steps(view.series.breakpoints_s, view.series.total_w)
+    return Steps(view.balance.breakpoints_s, view.balance.load_w)
 
 
 def _product(one: Steps, other: Steps) -> Steps:

@@ -100,17 +100,12 @@ def power_quantities(
     site: PreparedSite, outcome: FleetOutcome, sites: Sequence[SiteAccounts]
 ) -> Iterable[Derived]:
     """Of energy, power and water; of every site too where there are several."""
-    boards = tuple(
-        Input(f"board power limit of {pool.machine.accelerator.name}", pool.machine.accelerator.power.limit)
-        for pool in site.pools
-        if pool.machine.accelerator.power.limit is not None
-    )
     parts = {
         component: sum(ledger.energy_j(component=component) for ledger in outcome.ledgers.values())
         for component in COMPONENTS
     }
-    it = _of("energy_it_j", math.fsum(parts.values()), "J", "sum of power x time over the ledger", *boards)
-    yield _of("energy_accelerator_j", parts["accelerator"], "J", "accelerators alone", *boards)
+    it = _of("energy_it_j", math.fsum(parts.values()), "J", "sum of power x time over the ledger")
+    yield _of("energy_accelerator_j", parts["accelerator"], "J", "accelerators alone")
     yield it
     unheld_j = sum(ledger.group("energy_j", ("job",)).get(("",), 0.0) for ledger in outcome.ledgers.values())
     yield _of("energy_unheld_j", unheld_j, "J", "IT energy of accelerators that no job held", it)
@@ -169,7 +164,13 @@ def _site_power(series: FacilitySeries, it: Derived, end_s: float, name: str) ->
     )
     peak_w, mean_w = float(series.total_w.max()), total_j / end_s
     yield of("power_it_peak_w", float(series.it_w.max()), "W", "highest IT power of any interval", it)
-    yield of("power_facility_peak_w", peak_w, "W", "highest power at the meter of any interval", facility)
+    yield of(
+        "power_facility_peak_w",
+        peak_w,
+        "W",
+        "highest power that the site drew in any interval, whoever supplied it",
+        facility,
+    )
     yield of("power_facility_mean_w", mean_w, "W", "energy_facility / duration", facility)
     yield of(
         "load_factor_frac", mean_w / peak_w if peak_w else 0.0, "", "mean power / highest power", facility
@@ -196,6 +197,10 @@ def _supply(sites: Sequence[SiteAccounts], it: Derived) -> Iterable[Derived]:
             amount += math.fsum(one.series.integral("total_w") for one in sites if one.balance is None)
         if amount or column == "import":
             yield _of(f"energy_{column}_j", amount, "J", f"energy {words}", it)
+    peak_w = max(float(one.grid[1].max(initial=0.0)) for one in sites)
+    yield _of(
+        "power_grid_peak_w", peak_w, "W", "highest power from the grid in any interval, of one site", it
+    )
     runs = [balance.battery for balance in balances if balance.battery is not None]
     if runs:
         cycles = math.fsum(run.full_cycles for run in runs) / len(runs)

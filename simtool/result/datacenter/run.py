@@ -39,6 +39,7 @@ from simtool.result.datacenter.quantities import (
     supply_costs,
 )
 from simtool.result.datacenter.result import DatacenterResult
+from simtool.result.datacenter.roots import with_roots
 from simtool.result.datacenter.store import simulate_sharing
 from simtool.result.datacenter.swing import swing_quantities
 from simtool.result.datacenter.unused import unused_notes
@@ -150,7 +151,7 @@ def accounts(site: PreparedSite, outcome: FleetOutcome) -> Accounts:
         sites=sites,
         costs=costs,
         embodied=embodied,
-        quantities=quantities,
+        quantities=with_roots(site, outcome, sites, quantities),
         notes=(*notes, *more, *carbon_notes(sites), *unused_notes(site.loaded, outcome, sites)),
     )
 

@@ -37,6 +37,10 @@ class Steps:
         edges = np.asarray(edges_s, np.float64)
         return np.asarray(self.integral(edges) / np.diff(edges))
 
+    def at(self, times_s: FloatArray) -> FloatArray:
+        """Value at moments from the first time to before the last."""
+        return np.asarray(self.values[np.searchsorted(self.times_s, times_s, side="right") - 1])
+
     def highest(self, edges_s: ArrayLike) -> FloatArray:
         """Highest value in every stretch between two edges, shape (edges - 1,)."""
         edges = np.asarray(edges_s, np.float64)
@@ -67,13 +71,14 @@ def total(parts: Sequence[Steps], begin_s: float, end_s: float) -> Steps:
     return Steps(times, values)
 
 
-def counted(begins_s: FloatArray, ends_s: FloatArray, end_s: float) -> Steps:
-    """How many of some intervals hold at each moment, from 0 to `end_s`.
+def counted(begins_s: FloatArray, ends_s: FloatArray, end_s: float, nums: FloatArray | None = None) -> Steps:
+    """How many of some intervals hold at each moment, from 0 to `end_s`; or the sum of their numbers.
 
     >>> counted(np.array([0.0, 5.0]), np.array([10.0, 20.0]), 20.0).values.tolist()
     [1.0, 2.0, 1.0]
     """
     moments = np.concatenate([[0.0, end_s], begins_s, ends_s])
-    change = np.concatenate([[0.0, 0.0], np.ones(len(begins_s)), -np.ones(len(ends_s))])
+    nums = np.ones(len(begins_s)) if nums is None else nums
+    change = np.concatenate([[0.0, 0.0], nums, -nums])
     times, place = np.unique(np.clip(moments, 0.0, end_s), return_inverse=True)
     return Steps(times, running_sum(np.bincount(place, change, len(times)).astype(np.float64))[:-1])

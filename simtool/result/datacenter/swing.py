@@ -9,6 +9,7 @@ import numpy as np
 from simtool.facility.swings import JobLoad, mean_course, pipeline_jitter_s, site_swing
 from simtool.provenance import Derived
 from simtool.result.datacenter.prepare import PreparedSite
+from simtool.result.datacenter.steps import Steps, counted
 from simtool.sim.fleet.outcome import FleetOutcome
 from simtool.step.waveform import step_waveform
 
@@ -18,7 +19,7 @@ def swing_quantities(site: PreparedSite, outcome: FleetOutcome) -> Iterable[Deri
     together = running_together(site, outcome)
     if not together:
         return
-    loads = [load_of(site, name) for name in together]
+    loads = [load_of(site, name, num) for name, num in together.items()]
     swing = site_swing(loads)
     courses = [mean_course(load) for load in loads]
     below_w = sum(course.mean_w - course.trough_w for course in courses)
@@ -34,32 +35,35 @@ def swing_quantities(site: PreparedSite, outcome: FleetOutcome) -> Iterable[Deri
         yield Derived(name=name, value=value, unit=unit, formula=f"{words}: {about}")
 
 
-def running_together(site: PreparedSite, outcome: FleetOutcome) -> tuple[str, ...]:
-    """The runs of the campaign that hold the most accelerators at one moment."""
-    places = {name: index for index, name in enumerate(outcome.names)} if site.campaign else {}
-    spans = [
-        (run.row.name, float(outcome.start_s[at]), float(outcome.finish_s[at]), run.row.num_devices)
-        for run in site.campaign
-        if np.isfinite(outcome.start_s[at := places[run.row.name]])
-    ]
-    spans = [
-        (name, begin, end if np.isfinite(end) else outcome.end_s, num) for name, begin, end, num in spans
-    ]
-    best: tuple[int, tuple[str, ...]] = (0, ())
-    for _, moment, _, _ in spans:
-        now = [(name, num) for name, begin, end, num in spans if begin <= moment < end]
-        held = sum(num for _, num in now)
-        if held > best[0]:
-            best = held, tuple(name for name, _ in now)
-    return best[1]
+def running_together(site: PreparedSite, outcome: FleetOutcome) -> dict[str, int]:
+    """The runs of the campaign that hold the most accelerators at one moment, and how many each holds then."""
+    held = {run.row.name: _held(outcome, run.row.name) for run in site.campaign}
+    moments = np.unique(np.concatenate([[], *(steps.times_s[:-1] for steps in held.values())]))
+    if not len(moments):
+        return {}
+    devices = {name: steps.at(moments) for name, steps in held.items()}
+    best = int(np.argmax(sum(devices.values(), np.zeros(len(moments)))))
+    return {name: int(values[best]) for name, values in devices.items() if values[best] > 0}
 
 
-def load_of(site: PreparedSite, name: str) -> JobLoad:
+def _held(outcome: FleetOutcome, name: str) -> Steps:
+    """Accelerators that a run holds over time, on all pools."""
+    begins, ends, nums = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
+    for ledger in outcome.ledgers.values():
+        if name in ledger.jobs:
+            mine = ledger.table.job == ledger.jobs.index(name) + 1
+            begins.append(ledger.table.t0_s[mine])
+            ends.append(ledger.table.t1_s[mine])
+            nums.append(ledger.table.num_devices[mine].astype(np.float64))
+    return counted(np.concatenate(begins), np.concatenate(ends), outcome.end_s, np.concatenate(nums))
+
+
+def load_of(site: PreparedSite, name: str, num_devices: int) -> JobLoad:
     """The longest stretch of a run as its power is seen from outside; pipeline stages shifted, ranks in step."""
     run = next(run for run in site.campaign if run.row.name == name)
     longest = max(run.prepared.phases, key=lambda phase: phase.num_steps * float(phase.estimate.step_time_s))
     return JobLoad(
         waveform=step_waveform(longest.estimate),
-        num_ranks=run.row.num_devices,
+        num_ranks=num_devices,
         jitter_s=pipeline_jitter_s(longest.estimate),
     )

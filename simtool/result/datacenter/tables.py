@@ -222,20 +222,32 @@ def _hours(
         found["dry_bulb_c"] = signals.dry_bulb.mean(begins, ends)
         found["wet_bulb_c"] = signals.wet_bulb.mean(begins, ends)
     if view.bill.edges_s.size:
-        lengths = np.diff(view.bill.edges_s)
-        bought = Steps(view.bill.edges_s, view.bill.energy_usd / lengths).integral(edges)
-        metered = Steps(view.bill.edges_s, view.bill.energy_j / lengths).integral(edges)
-        found["energy_lines_usd"] = bought
-        found["price_usd_per_kwh"] = _ratio(bought, metered / JOULES_PER_KWH)
+        found["energy_lines_usd"] = _energy_usd(view, edges)
+        found["price_usd_per_kwh"] = _ratio(found["energy_lines_usd"], found["energy_grid_kwh"])
     for question, signal in signals.carbon.items():
         word = question.replace("-", "_")
         found[f"carbon_{word}_kgco2e_per_kwh"] = signal.mean(begins, ends)
-        emitted = Steps(times, grid_w * signal.mean(times[:-1], times[1:]) / JOULES_PER_KWH)
-        found[f"carbon_electricity_{word}_kgco2e"] = emitted.integral(edges)
+        found[f"carbon_electricity_{word}_kgco2e"] = view.emissions[question].integral(edges)
     found["accelerators_held_mean"] = devices(outcome, pool_names(view), held=True).mean(edges)
     found["accelerators_down_mean"] = devices(outcome, pool_names(view), state="down").mean(edges)
     found["jobs_running_mean"] = running(outcome, held, pool_names(view)).mean(edges)
     return found
+
+
+def _energy_usd(view: SiteAccounts, edges: FloatArray) -> FloatArray:
+    """What the energy of every stretch costs: a price that holds for a stretch of the bill, times what was drawn."""
+    bill, grid = view.bill, Steps(*view.grid)
+    cuts = np.unique(np.concatenate([edges, bill.edges_s]))
+    piece = np.searchsorted(bill.edges_s, cuts[:-1], side="right") - 1
+    inside = (piece >= 0) & (piece < len(bill.energy_j))
+    piece = np.clip(piece, 0, len(bill.energy_j) - 1)
+    lengths, joules = np.diff(bill.edges_s)[piece], bill.energy_j[piece]
+    part = np.where(
+        joules > 0.0, grid.integral(cuts) / np.where(joules > 0.0, joules, 1.0), np.diff(cuts) / lengths
+    )
+    usd = np.where(inside, bill.energy_usd[piece] * part, 0.0)
+    hour = np.clip(np.searchsorted(edges, cuts[:-1], side="right") - 1, 0, len(edges) - 2)
+    return np.bincount(hour, usd, len(edges) - 1).astype(np.float64)
 
 
 def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:

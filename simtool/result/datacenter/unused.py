@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from simtool.account.tariffs.power_purchase import PowerPurchase
 from simtool.config.datacenter import moment
 from simtool.config.load_datacenter import LoadedDatacenter
 from simtool.result.datacenter.accounts import SiteAccounts
@@ -22,6 +23,13 @@ def unused_notes(
         elif over_s <= 0.0:
             yield f"{field} is over before the start of the run: it changes nothing"
     for one in sites:
+        bought = [part for part in one.signals.tariff.parts if isinstance(part, PowerPurchase)]
+        named = ", ".join(part.name for part in bought if part.intensity is not None)
+        if named and "market-based" not in one.signals.carbon:
+            yield (
+                f"what {named} contracts as its carbon intensity counts in the market-based account alone, which needs "
+                f"{one.place.field('carbon.market')}, the residual mix"
+            )
         battery = None if one.balance is None else one.balance.battery
         if one.balance is not None and battery is not None and one.balance.integral("discharge_w") == 0.0:
             supply = one.place.terms.supply

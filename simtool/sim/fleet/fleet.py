@@ -54,7 +54,7 @@ class Fleet:
         self.spare_power_w = math.inf
         self.table = jobs
         self._select = SCHEDULERS[plan.scheduler]
-        self._place = PLACEMENTS[plan.placement]
+        self.place = PLACEMENTS[plan.placement]
         self.signals = [signals.get(pool.name, {}) for pool in plan.pools]
         self._governor = Governor(plan, self.pools) if plan.limits else None
         self._watch = bool(node_events)
@@ -240,7 +240,7 @@ class Fleet:
             refuse(name, "start", found, f"{pool.num_free_devices} are free")
         now_s = self.clock.now
         pool.settle_idle(now_s)
-        spans = self._place(pool.free, pool.plan, num)
+        spans = self.place(pool.free, pool.plan, num)
         if spans is None:
             return False
         for other in self.pools:

@@ -29,6 +29,7 @@ class Gate:
         self._fleet = fleet
         self.is_done = False
         """Whether all jobs have come."""
+        self._smallest = min(pool.plan.num_devices for pool in fleet.pools)
         self._places_of = [self._places(kind) for kind in fleet.plan.kinds]
 
     def submits(self, jobs: JobTable) -> Generator[simpy.Event, None, None]:
@@ -103,16 +104,20 @@ class Gate:
                     least if least < num else 0,
                     most_w * num,
                     least_w * num,
-                    speeds if site is None else self._at(site, speeds),
+                    self._where(speeds, site, asked, least),
                     False,
                     min(most, pool.plan.num_devices) if most > asked else 0,
                 )
             )
         self._fleet.is_dirty = True
 
-    def _at(self, site: str, speeds: tuple[float, ...]) -> tuple[float, ...]:
-        """Speeds of a job that cannot leave a site."""
+    def _where(
+        self, speeds: tuple[float, ...], site: str | None, asked: int, least: int
+    ) -> tuple[float, ...]:
+        """Speeds of a job on all pools: 0 where it is too large, and at other sites if it cannot leave its own."""
+        if site is None and min(asked, least) <= self._smallest:
+            return speeds
         return tuple(
-            speed if pool.plan.site == site else 0.0
+            speed if min(asked, least) <= pool.plan.num_devices and site in (None, pool.plan.site) else 0.0
             for pool, speed in zip(self._fleet.pools, speeds, strict=False)
         )

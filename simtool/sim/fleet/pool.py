@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from simtool.sim.fleet.books import NOBODY, Books
@@ -69,6 +69,21 @@ class PoolState:
     def waiting_by_pool(self) -> tuple[int, ...]:
         """Of all pools."""
         return tuple(len(pool.queue) for pool in self._fleet.pools)
+
+    @property
+    def leaving_by_pool(self) -> tuple[int, ...]:
+        """Of all pools."""
+        return tuple(
+            sum(job.num_devices for job in pool.running if job.leaving) for pool in self._fleet.pools
+        )
+
+    def could_place(self, num_devices: int, without: Collection[int] = ()) -> bool:
+        """Tried with the fleet's placement on a copy of what would be free; see `ClusterView`."""
+        free = NodeSpans(self.plan.devices_per_node, self.free)
+        for entry in self.running:
+            if entry.leaving or entry.job in without:
+                free.add(self._fleet.running[entry.job].spans)
+        return num_devices <= free.num and self._fleet.place(free, self.plan, num_devices) is not None
 
     @property
     def signals_by_pool(self) -> Sequence[Mapping[str, SignalView]]:

@@ -129,4 +129,5 @@ class Unplaced:
     def _seen(self, job: QueuedJob) -> QueuedJob:
         if job.job not in self._numbers:
             return job
-        return job._replace(num_devices=max(job.num_devices, self._free + 1), min_devices=0)
+        shown = max(job.num_devices, self._free + 1)
+        return job._replace(num_devices=shown, min_devices=0, needed_devices=job.num_devices)

@@ -10,7 +10,7 @@ A scheduler never sees how long a job will really run, only the limit it asked f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -46,6 +46,9 @@ class QueuedJob(NamedTuple):
     """It could have started here before and was put off, by `Choice.put_off`."""
     max_devices: int = 0
     """Elastic: it can make use of as many; 0 means of no more than `num_devices`."""
+    needed_devices: int = 0
+    """It cannot start though so many are free, because of where those lie: `num_devices` then is more than are free.
+    0: it needs `num_devices`."""
 
 
 class RunningJob(NamedTuple):
@@ -138,8 +141,22 @@ class ClusterView(Protocol):
         ...
 
     @property
+    def leaving_by_pool(self) -> tuple[int, ...]:
+        """Devices of all pools whose jobs are on their way out."""
+        ...
+
+    @property
     def signals_by_pool(self) -> Sequence[Mapping[str, SignalView]]:
         """Signals of the sites of all pools."""
+        ...
+
+    def could_place(self, num_devices: int, without: Collection[int] = ()) -> bool:
+        """Whether a job could be placed here once those on their way out have left, and these running jobs as well.
+
+        Args:
+            num_devices: that it needs.
+            without: indices of the running jobs that would leave.
+        """
         ...
 
 
@@ -249,7 +266,13 @@ class Devices:
     pool: int = 0
     free_by_pool: tuple[int, ...] = ()
     waiting_by_pool: tuple[int, ...] = ()
+    leaving_by_pool: tuple[int, ...] = ()
     signals_by_pool: Sequence[Mapping[str, SignalView]] = ()
+
+    def could_place(self, num_devices: int, without: Collection[int] = ()) -> bool:
+        """As if all devices were alike; see `ClusterView`."""
+        back = (job.num_devices for job in self.running if job.leaving or job.job in without)
+        return num_devices <= self.num_free_devices + sum(back)
 
 
 def in_order(jobs: Iterable[QueuedJob], cluster: ClusterView) -> list[int]:

@@ -24,9 +24,11 @@ def select(
     """Higher priority first, ties in order of submission; preempts lower ones if that makes room.
 
     The first job that does not fit blocks those behind it. Running jobs of lower priority that allow it leave
-    for it if their devices and watts, with what is free and what others on their way out give back, are enough:
-    as few as can be, of these the lowest in priority, then the youngest. A job that can run on several pools
-    preempts only where it is fastest. A preempted job cannot come back before the one that it made room for.
+    for it if it could then be placed, with what is free and what others on their way out give back, and if its watts
+    are enough: as few as can be, of these the lowest in priority, then the youngest; where devices would lie wrongly
+    for it, more of them in that order, without those that it can do without. A job that can run on several pools
+    preempts on one of those where it is fastest, and on none while one has room or makes it. A preempted job cannot
+    come back before the one that it made room for.
 
     >>> from simtool.sim.schedulers import Devices, Waiting
     >>> running = [RunningJob(90.0, 0.0, 0, 2, preemptible=True), RunningJob(90.0, 5.0, 1, 2, preemptible=True)]
@@ -39,34 +41,70 @@ def select(
     if len(start) == len(ordered):
         return Choice(start=start)
     first = ordered[len(start)]
-    if first.speeds and first.speeds.index(max(first.speeds)) != cluster.pool:
+    if not _is_its_pool(first, cluster):
         return Choice(start=start)
     begun = ordered[: len(start)]
     coming = [job for job in cluster.running if job.leaving]
-    num_devices = first.num_devices - cluster.num_free_devices
-    num_devices += sum(job.num_devices for job in begun) - sum(job.num_devices for job in coming)
+    taken = sum(job.num_devices for job in begun)
+    num_devices = _needed(first) + taken - cluster.num_free_devices - sum(job.num_devices for job in coming)
     power_w = first.power_w - cluster.spare_power_w if cluster.spare_power_w < math.inf else 0.0
     power_w += sum(job.power_w for job in begun) - sum(job.power_w for job in coming)
-    return Choice(start=start, preempt=[job.job for job in _victims(first, cluster, num_devices, power_w)])
+    victims = _victims(first, cluster, num_devices, power_w, taken)
+    return Choice(start=start, preempt=[job.job for job in victims])
+
+
+def _needed(job: QueuedJob) -> int:
+    return job.needed_devices or job.num_devices
+
+
+def _is_its_pool(job: QueuedJob, cluster: ClusterView) -> bool:
+    """Whether a job is fastest here, and no other pool has room for it or will have."""
+    if not job.speeds:
+        return True
+    elsewhere = (
+        free + leaving >= _needed(job)
+        for pool, (free, leaving) in enumerate(
+            zip(cluster.free_by_pool, cluster.leaving_by_pool, strict=True)
+        )
+        if pool != cluster.pool
+        and job.speeds[pool] > 0.0
+        and (leaving or pool > cluster.pool)  # those before were asked already, and could not place it
+    )
+    return job.speeds[cluster.pool] == max(job.speeds) and not any(elsewhere)
 
 
 def _victims(
-    first: QueuedJob, cluster: ClusterView, num_devices: int, power_w: float
+    first: QueuedJob, cluster: ClusterView, num_devices: int, power_w: float, taken: int
 ) -> Sequence[RunningJob]:
-    """The fewest jobs that hold so many devices and watts; none if all together do not, or nothing is missing."""
+    """The fewest jobs that hold so many devices and watts, and make room; none if all together do not."""
     lower = [
         job
         for job in cluster.running
         if job.preemptible and not job.leaving and job.priority < first.priority
     ]
     lower.sort(key=lambda job: (job.priority, -job.start_s, -job.job))
-    if num_devices <= 0 and power_w <= 0.0:
+
+    def suffice(jobs: Sequence[RunningJob]) -> bool:
+        return (
+            sum(job.num_devices for job in jobs) >= num_devices
+            and sum(job.power_w for job in jobs) >= power_w
+            and cluster.could_place(_needed(first) + taken, {job.job for job in jobs})
+        )
+
+    if suffice(()) or not suffice(lower):
         return ()
-    for many in range(1, len(lower) + 1):
-        found = _chosen(lower, many, num_devices, power_w)
-        if found:
-            return found
-    return ()
+    found = next(
+        (found for many in range(1, len(lower) + 1) if (found := _chosen(lower, many, num_devices, power_w))),
+        [],
+    )
+    for job in lower:
+        if suffice(found):
+            break
+        found = found if job in found else [*found, job]
+    for job in reversed(found):
+        rest = [other for other in found if other is not job]
+        found = rest if suffice(rest) else found
+    return found
 
 
 def _chosen(lower: Sequence[RunningJob], many: int, num_devices: int, power_w: float) -> list[RunningJob]:

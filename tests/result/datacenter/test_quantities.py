@@ -81,8 +81,21 @@ def test_a_swing_is_told_on_both_sides_of_the_mean(tmp_path: Path) -> None:
     assert below_w > 0.0
     assert above_w > 0.0
     assert site.value("power_swing_std_w") <= max(below_w, above_w)
-    wave, num = load_of(site.site, "later").waveform, site.site.campaign[1].row.num_devices
+    num = site.site.campaign[1].row.num_devices
+    wave = load_of(site.site, "later", num).waveform
     assert below_w + above_w <= num * (wave.peak_w - wave.trough_w) * (1.0 + 1e-9)
+
+
+def test_the_swing_is_that_of_the_accelerators_that_a_run_holds(tmp_path: Path) -> None:
+    """An elastic run on half of what it asks for swings half as much."""
+    run = "{name: r, scenario: megatron-22b, num_nodes: 4, min_nodes: 1, layout: auto, tokens: 1 Gtoken}"
+    change = (f"jobs={{campaign: [{run}]}}", "scheduler.name=elastic")
+    whole = solved(tmp_path, ONE_SITE, *change)
+    half = solved(tmp_path, ONE_SITE, *change, "pools[0].num_nodes=2")
+    assert half.outcome.devices.tolist() == [16]
+    assert half.value("power_swing_std_w") == pytest.approx(
+        0.5 * whole.value("power_swing_std_w"), rel=0.02
+    )  # jitter averages out
 
 
 def test_fuel_of_the_generator_is_in_the_shadow_cost(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simtool.jobs.table import JobTable
+from simtool.sim.fleet.outcome import FleetOutcome
+from simtool.sim.fleet.plan import FleetPlan, JobKind
 from simtool.sim.fleet.run import simulate_fleet
 from simtool.sim.schedulers import SCHEDULERS, Choice, Devices, QueuedJob, RunningJob, Waiting
 from tests.sim import plans
@@ -108,3 +110,69 @@ def test_the_last_job_to_come_takes_the_only_device_of_one_that_saves_nothing() 
     assert outcome.finish_s[1] == 14.0
     assert outcome.finish_s[0] >= 74.0  # all of it again
     assert outcome.num_preemptions.tolist() == [1, 0]
+
+
+def over_pools(
+    sizes: tuple[int, ...],
+    *rows: tuple[float, int, float, int, bool],
+    placement: str = "lowest",
+    node: int = 8,
+) -> FleetOutcome:
+    """Pools of nodes of eight devices: submission, devices, run time, priority, whether it may be preempted."""
+    submit_s, num, run_s, priority, preemptible = zip(*rows, strict=True)
+    jobs = JobTable.of(
+        submit_s=submit_s, num_devices=num, run_s=run_s, priority=priority, preemptible=preemptible
+    )
+    use = fleets.use(plans.synchronous(60.0, 3600.0), restart_s=100.0)
+    plan = FleetPlan(
+        pools=tuple(fleets.pool(size, node, name=f"pool-{index}") for index, size in enumerate(sizes)),
+        kinds=(JobKind(name="kind", uses=(use,) * len(sizes)),),
+        scheduler="priority",
+        placement=placement,
+    )
+    return simulate_fleet(jobs, plan)
+
+
+def test_nobody_leaves_while_another_pool_has_room() -> None:
+    outcome = over_pools((1, 1), (0.0, 8, 20000.0, 0, True), (1000.0, 8, 6000.0, 5, False))
+    assert outcome.num_preemptions.tolist() == [0, 0]
+    assert outcome.start_s.tolist() == [0.0, 1000.0]
+
+
+def test_room_is_made_where_the_job_fits() -> None:
+    """The first pool is as fast, and too small."""
+    outcome = over_pools((1, 2), (0.0, 16, 20000.0, 0, True), (1000.0, 16, 6000.0, 5, False))
+    assert outcome.num_preemptions.tolist() == [1, 0]
+    assert outcome.start_s[1] == 1060.0
+
+
+def test_room_is_made_on_any_of_equal_pools_and_on_one() -> None:
+    rows = [(0.0, 8, 20000.0, 0, False), (1.0, 8, 20000.0, 0, True), (1000.0, 8, 6000.0, 5, False)]
+    outcome = over_pools((1, 1), *rows)
+    assert outcome.num_preemptions.tolist() == [0, 1, 0]
+    assert outcome.start_s[2] == 1060.0
+    outcome = over_pools((1, 1), (0.0, 8, 20000.0, 0, True), *rows[1:])
+    assert outcome.num_preemptions.sum() == 1
+
+
+def test_nobody_leaves_for_a_job_that_still_could_not_be_placed() -> None:
+    """It needs a whole node, and on either stays one that cannot leave."""
+    rows = [
+        (0.0, 2, 50000.0, 9, False),
+        (1.0, 6, 20000.0, 0, True),
+        (2.0, 5, 50000.0, 9, False),
+        (3.0, 3, 20000.0, 0, True),
+        (1000.0, 8, 6000.0, 5, False),
+    ]
+    assert over_pools((2,), *rows, placement="nodes").num_preemptions.tolist() == [0] * 5
+    anywhere = over_pools((2,), *rows, placement="lowest")
+    assert anywhere.num_preemptions.sum() == 2
+    assert anywhere.start_s[4] == 1060.0
+
+
+def test_more_leave_where_devices_lie_wrongly_and_none_that_need_not() -> None:
+    """Two of four devices each; the one that is on no whole node's way stays."""
+    rows = [(float(at), 4, 20000.0, 0, True) for at in range(4)]
+    outcome = over_pools((2,), *rows, (1000.0, 8, 6000.0, 5, False), placement="nodes")
+    assert outcome.num_preemptions.tolist() == [0, 0, 1, 1, 0]
+    assert outcome.start_s[4] == 1060.0

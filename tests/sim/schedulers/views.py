@@ -68,6 +68,7 @@ def moments(draw: st.DrawFn) -> tuple[Waiting, Devices]:
                 draw(st.sampled_from([0, total])),
             )
         )
+    leaving = sum(job.num_devices for job in running if job.leaving)
     cluster = Devices(
         num_devices=total,
         num_free_devices=free,
@@ -75,6 +76,7 @@ def moments(draw: st.DrawFn) -> tuple[Waiting, Devices]:
         spare_power_w=spare_w,
         free_by_pool=(free, draw(st.integers(0, 6))) if several else (free,),
         waiting_by_pool=(len(jobs), draw(st.integers(0, 1))) if several else (len(jobs),),
+        leaving_by_pool=(leaving, draw(st.integers(0, 3))) if several else (leaving,),
         signals_by_pool=(SIGNALS, DEAR) if several else (SIGNALS,),
     )
     return Waiting(tuple(jobs)), cluster
