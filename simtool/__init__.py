@@ -82,10 +82,14 @@ def load_scenario(scenario: str | Path, overrides: Sequence[str] = ()) -> Loaded
     Raises:
         InputError: everything that is wrong with it, each with file, line and column.
     """
+    from dataclasses import replace
+
     from simtool.config import load
     from simtool.profiles.find import find_scenario
+    from simtool.result.saved import written_at
 
-    return load.load_scenario(find_scenario(str(scenario)), overrides)
+    path = find_scenario(str(scenario))
+    return replace(load.load_scenario(path, overrides), path=written_at(path))
 
 
 def run(
@@ -137,11 +141,15 @@ def run_site(
         InputError: the datacenter cannot be read.
         InfeasibleError: it cannot be run; names the limit that binds.
     """
+    from dataclasses import replace
+
     from simtool.config.load_datacenter import load_datacenter
     from simtool.profiles.find import default_library, find_scenario
     from simtool.result.datacenter.run import run_datacenter
+    from simtool.result.saved import written_at
 
-    loaded = load_datacenter(find_scenario(str(datacenter)), overrides)
+    path = find_scenario(str(datacenter))
+    loaded = replace(load_datacenter(path, overrides), path=written_at(path))
     return run_datacenter(loaded, default_library(profiles, loaded.path), seeds=seeds)
 
 

@@ -60,16 +60,18 @@ def scenario(
     """
     from simtool.config.load import load_scenario
     from simtool.profiles.find import find_scenario
+    from simtool.result.saved import written_at
 
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
     path = find_scenario(name)
+    beside = written_at(path)
 
     def more(document: Document) -> Placed:
         from simtool.result.references import wrong_references
 
-        return wrong_references(document, path.parent, library(profiles, path))
+        return wrong_references(document, beside.parent, library(profiles, beside))
 
-    return load_scenario(path, changes, more=more), library(profiles, path)
+    return replace(load_scenario(path, changes, more=more), path=beside), library(profiles, beside)
 
 
 def is_run_folder(name: str) -> bool:

@@ -74,13 +74,14 @@ def target(
     """
     from simtool.config.load_datacenter import load_datacenter
     from simtool.profiles.find import find_scenario
-    from simtool.result.saved import RESOLVED
+    from simtool.result.saved import RESOLVED, written_at
 
     if not is_run_folder(name):
         changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
         path = find_scenario(name)
-        found = library(profiles, path)
-        return SiteTarget(loaded=load_datacenter(path, changes), library=found, seeds=seeds or 1, folder=None)
+        beside = written_at(path)
+        loaded = replace(load_datacenter(path, changes), path=beside)
+        return SiteTarget(loaded=loaded, library=library(profiles, beside), seeds=seeds or 1, folder=None)
     folder = Path(name)
     written = as_it_was_run(folder, asks_for_more=bool(overrides) or seed is not None or seeds is not None)
     loaded = replace(load_datacenter(folder / RESOLVED), path=Path(written["scenario"]["path"]))

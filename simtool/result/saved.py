@@ -36,6 +36,17 @@ def is_run_folder(path: Path) -> bool:
     return path.is_dir() and any((path / name).exists() for name in (MANIFEST, SUMMARY))
 
 
+def written_at(path: Path) -> Path:
+    """Where a file was written whose relative names of files it keeps: a run folder's resolved file knows that.
+
+    Raises:
+        InputError: the run folder's manifest is damaged.
+    """
+    if path.name != RESOLVED or not (path.parent / MANIFEST).is_file():
+        return path
+    return Path(read_manifest(path.parent)["scenario"]["path"])
+
+
 def is_whole(path: Path) -> bool:
     """Whether `path` is a run folder in which every file is as it was written."""
     return is_run_folder(path) and damage(path) is None

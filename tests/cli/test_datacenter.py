@@ -362,3 +362,19 @@ def test_the_report_of_one_named_site_is_that_of_the_whole(simtool: Call, tmp_pa
     called = simtool("run", "site.yaml")
     assert (called.code, called.err) == (0, "")
     assert "site energy" in called.out
+
+
+def test_the_resolved_file_runs_again_with_the_files_that_it_names(simtool: Call, tmp_path: Path) -> None:
+    hours = "".join(f"2022-01-0{day}T{hour:02}:00Z,0.1\n" for day in (1, 2) for hour in range(24))
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "price.csv").write_text("time_utc,price_usd_per_kwh\n" + hours, "utf-8")
+    written(tmp_path / "sub", ONE_SITE.replace("price: 0.08 USD/kWh", "price: {series: price.csv}"))
+    first = simtool("run", "sub/site.yaml", "--json")
+    resolved = str(Path(json.loads(first.out)["folder"], "scenario.resolved.yaml"))
+    assert simtool("check", resolved).code == 0
+    again = simtool("run", resolved, "--json")
+    assert (again.code, again.err) == (0, "")
+    assert json.loads(again.out)["folder"] == json.loads(first.out)["folder"]
+    changed = simtool("run", resolved, "--set", "seed=7", "--json")
+    assert changed.code == 0
+    assert json.loads(changed.out)["folder"] != json.loads(first.out)["folder"]
