@@ -25,6 +25,22 @@ class Weather(Strict):
     or a relative humidity, and what else is known."""
     repeat: Literal["yearly", "no"] = "yearly"
     """Whether its calendar years are used again where the simulation leaves them."""
+    latitude: Annotated[Sourced, Quantity("", minimum=-90.0, maximum=90.0)] | None = None
+    """Of the place of a file, in degrees north; panels need it. Shipped places have theirs."""
+    longitude: Annotated[Sourced, Quantity("", minimum=-180.0, maximum=180.0)] | None = None
+    """In degrees east."""
+
+    @model_validator(mode="after")
+    def _lies_somewhere(self) -> Weather:
+        given = [name for name in ("latitude", "longitude") if getattr(self, name) is not None]
+        is_file = "/" in self.place or "\\" in self.place or "." in self.place
+        if given and not is_file:
+            found = f"found it with the shipped place {self.place!r}, which has its own"
+            raise refusal(Complaint(found=found, mend="leave it out", member=given[0]))
+        if len(given) == 1:
+            other = "longitude" if given == ["latitude"] else "latitude"
+            raise refusal(Complaint(found=f"found {given[0]} alone", mend=f"add {other}", member=given[0]))
+        return self
 
 
 class Battery(Strict):
@@ -84,6 +100,8 @@ class Solar(Strict):
     """Output per watt of rating, column ``power_w_per_w``; from the weather if not given."""
     tilt: Annotated[Sourced, Quantity("", maximum=90.0)] | None = None
     """In degrees; 25 if not given."""
+    azimuth: Annotated[Sourced, Quantity("", maximum=360.0)] | None = None
+    """Where they face, in degrees clockwise from north; towards the equator if not given."""
 
 
 class Wind(Strict):

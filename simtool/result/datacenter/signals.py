@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -203,7 +203,7 @@ def _weather(place: Place, end_s: float) -> Weather | None:
         name = f"{SHIPPED}{name}"
     start = place.loaded.datacenter.start
     try:
-        return find_weather(
+        found = find_weather(
             name,
             start,
             repeat="yearly" if written.repeat == "yearly" else None,
@@ -213,6 +213,9 @@ def _weather(place: Place, end_s: float) -> Weather | None:
         )
     except InputError as error:
         raise _here(place, field, error) from None
+    if written.latitude is None or written.longitude is None:
+        return found
+    return replace(found, latitude_deg=float(written.latitude), longitude_deg=float(written.longitude))
 
 
 def series_of(

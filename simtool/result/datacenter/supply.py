@@ -96,7 +96,13 @@ def _solar(place: Place, solar: written.Solar | None, signals: SiteSignals, end_
         return _share(place, solar.series, rated_w, "supply.solar.series", end_s)
     if signals.weather is None:
         raise _no_weather(place, "supply.solar")
-    plant = SolarPlant(rated_w=rated_w)
+    if signals.weather.latitude_deg is None:
+        field, found = "facility.weather.latitude", f"found none for {signals.weather.name}"
+        mend = "add latitude and longitude of the place, which the position of the sun needs, or supply.solar.series"
+        raise InputError(Problem(place.locate(field), place.field(field), found, "degrees", mend))
+    plant = SolarPlant(rated_w=rated_w, azimuth_deg=180.0 if signals.weather.latitude_deg >= 0.0 else 0.0)
+    if solar.azimuth is not None:
+        plant = replace(plant, azimuth_deg=float(solar.azimuth))
     if solar.tilt is not None:
         plant = replace(plant, tilt_deg=float(solar.tilt))
     return solar_power(plant, signals.weather, place.loaded.datacenter.start, end_s)

@@ -59,3 +59,37 @@ def test_one_kind_of_series_does_not_stand_for_another(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_text(ONE_SITE + "supply: {import_limit: {series: limit.csv}}\n", "utf-8")
     with pytest.raises(InputError, match="power_w"):
         run_datacenter(load_datacenter(tmp_path / "site.yaml"), LIBRARY)
+
+
+def weather(folder: Path) -> None:
+    """Two days of one temperature, in a file of one's own."""
+    rows = [f"2022-01-0{day}T{hour:02}:00Z,15,10" for day in (1, 2) for hour in range(24)]
+    (folder / "air.csv").write_text("\n".join(["time_utc,dry_bulb_c,wet_bulb_c", *rows]) + "\n", "utf-8")
+
+
+def under_the_sun(folder: Path, where: str, solar: str = "") -> float:
+    """Energy of panels under a clear sky [J]."""
+    weather(folder)
+    text = ONE_SITE.replace(
+        "pue: 1.2", f"profile: tower-economiser, weather: {{place: air.csv, repeat: no{where}}}"
+    )
+    site = solved(folder, f"{text}supply: {{solar: {{rated: 5 kW{solar}}}}}\n", jobs=JOBS)
+    return site.value("energy_solar_j")
+
+
+def test_panels_stand_where_the_file_says_and_face_the_equator(tmp_path: Path) -> None:
+    """In January the sun stands high over Sydney and low over Frankfurt."""
+    sydney, frankfurt = ", latitude: -33.9, longitude: 151.2", ", latitude: 50.1, longitude: 8.7"
+    south = under_the_sun(tmp_path, sydney)
+    assert south > 1.5 * under_the_sun(tmp_path, frankfurt) > 0.0
+    assert under_the_sun(tmp_path, sydney, ", azimuth: 0") == south
+    assert under_the_sun(tmp_path, sydney, ", azimuth: 180, tilt: 60") < 0.7 * south
+
+
+def test_panels_without_a_place_are_refused_where_it_belongs(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"facility\.weather\.latitude: found none for air\.csv; degrees; add latitude"
+    ):
+        under_the_sun(tmp_path, "")
+    with pytest.raises(InputError, match=r"facility\.weather\.latitude: found latitude alone; add longitude"):
+        under_the_sun(tmp_path, ", latitude: 50")
