@@ -247,7 +247,8 @@ def _bill(site: str, lines: Sequence[Entry]) -> None:
 
 def _months(title: str, months: Sequence[str], lines: Sequence[Entry]) -> None:
     kinds = [kind for kind in ("energy", "demand", "fixed") if any(line["kind"] == kind for line in lines)]
-    headings = [title, "kWh", "highest kW", *kinds, "USD"]
+    has_demand = "demand" in kinds
+    headings = [title, "kWh", *(["billed kW"] if has_demand else []), *kinds, "USD"]
     table = console.table(headings, right=headings[1:])
 
     def amounts(mine: Sequence[Entry]) -> list[str]:
@@ -258,8 +259,8 @@ def _months(title: str, months: Sequence[str], lines: Sequence[Entry]) -> None:
         mine = [line for line in lines if line["month"] == month]
         kwh = sum(line["quantity"] for line in mine if line["unit"] == "kWh" and line["kind"] == "energy")
         highest = max((line["quantity"] for line in mine if line["kind"] == "demand"), default=0.0)
-        table.add_row(month, f"{kwh:,.0f}", f"{highest:,.0f}" if highest else "", *amounts(mine))
-    table.add_row("total", "", "", *amounts(lines))
+        table.add_row(month, f"{kwh:,.0f}", *([f"{highest:,.0f}"] if has_demand else []), *amounts(mine))
+    table.add_row("total", *[""] * (1 + has_demand), *amounts(lines))
     console.show(table, below=False)
     console.say("every line: bill.csv, or -v")
     console.line("")

@@ -182,10 +182,23 @@ def job_rows(word: str) -> tuple[Row, ...]:
     """One training run of the campaign."""
     return (
         Row(f"job_{word}_time_s", "from submission to end"),
+        Row(f"job_{word}_waited_s", "in the queue", 1),
+        Row(f"job_{word}_num_devices", "accelerators"),
+        Row(f"job_{word}_accelerator_hours", "hours that it held"),
         Row(f"job_{word}_goodput_frac", "goodput"),
+        Row(f"job_{word}_step_time_s", "step"),
+        Row(f"job_{word}_mfu", "MFU of its steps"),
         Row(f"job_{word}_energy_it_j", "IT energy"),
-        Row(f"job_{word}_cost_usd", "share of the costs"),
-        Row(f"job_{word}_cost_per_million_tokens_usd", "per million tokens"),
+        *(
+            Row(f"job_{word}_carbon_electricity_{question}_kgco2e", f"carbon of its electricity, {words}")
+            for question, words in (
+                ("average", "average"),
+                ("marginal", "marginal"),
+                ("market_based", "contracts"),
+            )
+        ),
+        Row(f"job_{word}_cost_usd", "share of the costs, idle time apart"),
+        Row(f"job_{word}_cost_per_million_tokens_usd", "per million tokens", 1),
     )
 
 

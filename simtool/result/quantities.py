@@ -70,7 +70,7 @@ def time_quantities(prepared: Prepared, plan: Plan, outcome: Outcome) -> dict[st
         ),
         step,
         num_steps,
-        *_utilisation(prepared, step, num_devices),
+        *utilisation(prepared, step, num_devices),
         Derived(
             name="goodput_frac",
             value=job.goodput_frac,
@@ -165,7 +165,8 @@ def _by_cause(job: JobOutcome, plan: Plan) -> Iterator[Derived]:
         )
 
 
-def _utilisation(prepared: Prepared, step: Derived, num_devices: Derived) -> tuple[Derived, Derived]:
+def utilisation(prepared: Prepared, step: Derived, num_devices: Derived) -> tuple[Derived, Derived]:
+    """MFU and HFU of a job's steps."""
     peak = peak_input(prepared)
     model, hardware = explain_flop(prepared, "model"), explain_flop(prepared, "hardware")
     available = step.value * num_devices.value * float(peak.number)

@@ -27,7 +27,7 @@ from simtool.sim.hazards import HazardEvent
 from simtool.sim.hazards.events import hazard_events, job_events
 from simtool.sim.hazards.plan import HazardPlan
 from simtool.sim.schedulers import SCHEDULERS
-from simtool.units import SECONDS_PER_DAY, SECONDS_PER_YEAR
+from simtool.units import SECONDS_PER_DAY, SECONDS_PER_YEAR, display
 
 CARBON_SCHEDULERS = ("carbon-aware", "cleanest-site", "follow-carbon")
 """Schedulers that cannot do without the signal ``carbon``."""
@@ -82,6 +82,7 @@ def prepare_site(loaded: LoadedDatacenter, library: ProfileLibrary) -> PreparedS
         ):
             digests[f"{kind}/{name}"] = library.digest(kind, name)
     for run in campaign:
+        notes += _told(run)
         digests |= run.prepared.profile_digests
         notes += [f"{run.row.name}: {note}" for note in run.prepared.notes if note not in notes]
     for name in datacenter.terms:
@@ -99,6 +100,22 @@ def prepare_site(loaded: LoadedDatacenter, library: ProfileLibrary) -> PreparedS
         profile_digests=digests,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _told(run: CampaignRun) -> list[str]:
+    """How a training run is laid out, and by which method it does less."""
+    name, layout, batch = run.row.name, run.prepared.layout, run.prepared.scenario.workload.global_batch
+    context = f" x cp {layout.cp}" if layout.cp > 1 else ""
+    ranks = f"tp {layout.tp}{context} x pp {layout.pp} x dp {layout.dp}, ZeRO {layout.zero}"
+    size = f"{batch:,} sequences" if isinstance(batch, int) else display(float(batch), "token")
+    told = [f"{name}: {run.row.num_devices:,} accelerators as {ranks}; {size} a step"]
+    effect = run.prepared.effect
+    if effect is not None:
+        told.append(
+            f"{name}: with the method {effect.name} of its scenario (effect {effect.evidence}: {effect.source}); "
+            "'method: false' leaves it out"
+        )
+    return told
 
 
 def _check_names(loaded: LoadedDatacenter) -> None:

@@ -14,10 +14,9 @@ from simtool.ledger import COMPONENTS, LEDGER_STATES, WORK_STATES
 from simtool.provenance import Derived, Input
 from simtool.result.datacenter.accounts import SiteAccounts, all_sites, named
 from simtool.result.datacenter.history import job_rows
-from simtool.result.datacenter.per_job import shares_of
 from simtool.result.datacenter.prepare import PreparedSite
 from simtool.sim.fleet.outcome import STATUSES, UNFINISHED, FleetOutcome
-from simtool.units import JOULES_PER_KWH, MEGA, SECONDS_PER_HOUR
+from simtool.units import JOULES_PER_KWH, SECONDS_PER_HOUR
 
 KEPT = (STATUSES.index("completed"), UNFINISHED)
 """Jobs whose work is of use: nobody keeps that of one that failed, was cancelled or was ended by its limit."""
@@ -325,49 +324,6 @@ def carbon_notes(sites: Sequence[SiteAccounts]) -> Iterable[str]:
             yield (
                 f"no {question} carbon account: of {', '.join(lacking)} no {question} intensity is known, and a total "
                 "of some sites would be none"
-            )
-
-
-def campaign_quantities(
-    site: PreparedSite, outcome: FleetOutcome, sites: Sequence[SiteAccounts], costs: Sequence[CostLine]
-) -> Iterable[Derived]:
-    """Of every training run of the campaign: when it ended, what it drew, its share of the costs."""
-    shares = shares_of(site, outcome, sites, costs) if site.campaign and costs else None
-    places = {name: index for index, name in enumerate(outcome.names)} if site.campaign else {}
-    for run in site.campaign:
-        word = run.row.name.replace("-", "_").replace(".", "_")
-        index = places[run.row.name]
-        finish_s = float(outcome.finish_s[index])
-        held = [ledger for ledger in outcome.ledgers.values() if run.row.name in ledger.jobs]
-        device_s = sum(ledger.device_s(job=run.row.name) for ledger in held)
-        energy = sum(ledger.energy_j(job=run.row.name) for ledger in held)
-        if math.isfinite(finish_s):
-            span_s = finish_s - float(outcome.submit_s[index])
-            yield _of(f"job_{word}_time_s", span_s, "s", f"from submission to end of {run.row.name}")
-        worked_s = sum(ledger.device_s(job=run.row.name, state=WORK_STATES) for ledger in held)
-        useful_s = worked_s if int(outcome.status[index]) in KEPT else 0.0
-        if device_s:
-            goodput = useful_s / device_s
-            yield _of(
-                f"job_{word}_goodput_frac", goodput, "", f"work kept / accelerator-time of {run.row.name}"
-            )
-        it = _of(f"job_{word}_energy_it_j", energy, "J", f"IT energy of {run.row.name}")
-        yield it
-        if shares is None:
-            continue
-        cost = float(shares.cost_usd[1 + index])
-        formula = "electricity as it was drawn + leases + the rest by accelerator-time in the pool"
-        share = _of(f"job_{word}_cost_usd", cost, "USD", formula)
-        yield share
-        tokens = run.prepared.scenario.workload.tokens
-        if math.isfinite(finish_s):
-            yield _of(
-                f"job_{word}_cost_per_million_tokens_usd",
-                cost / float(tokens) * MEGA,
-                "USD",
-                "cost of the run / tokens",
-                share,
-                Input("tokens", tokens),
             )
 
 

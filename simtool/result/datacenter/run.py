@@ -24,13 +24,13 @@ from simtool.result.datacenter.accounts import (
     named,
     site_accounts,
 )
+from simtool.result.datacenter.campaign_quantities import campaign_quantities
 from simtool.result.datacenter.check import check_site
 from simtool.result.datacenter.hire import hire_cost
 from simtool.result.datacenter.jobs import SiteJobs
 from simtool.result.datacenter.pools import PricedPool
 from simtool.result.datacenter.prepare import PreparedSite, jobs_of, prepare_site, simulate_site
 from simtool.result.datacenter.quantities import (
-    campaign_quantities,
     carbon_notes,
     carbon_quantities,
     fleet_quantities,

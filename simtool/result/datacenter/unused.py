@@ -1,14 +1,19 @@
-"""What a datacenter's file asks for and a run of it never came to."""
+"""What a datacenter's file asks for and a run of it never came to, or did not reach."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from simtool.account.tariffs.power_purchase import PowerPurchase
 from simtool.config.datacenter import moment
 from simtool.config.load_datacenter import LoadedDatacenter
 from simtool.result.datacenter.accounts import SiteAccounts
 from simtool.sim.fleet.outcome import FleetOutcome
+from simtool.units import SECONDS_PER_HOUR, display
+
+ROUNDING = 1e-9
 
 
 def unused_notes(
@@ -30,6 +35,7 @@ def unused_notes(
                 f"what {named} contracts as its carbon intensity counts in the market-based account alone, which needs "
                 f"{one.place.field('carbon.market')}, the residual mix"
             )
+        yield from _supply_notes(one)
         battery = None if one.balance is None else one.balance.battery
         if one.balance is not None and battery is not None and one.balance.integral("discharge_w") == 0.0:
             supply = one.place.terms.supply
@@ -38,6 +44,30 @@ def unused_notes(
                 f"{one.place.field('supply.battery')}: nothing was ever taken from it; what its policy {policy} asks "
                 "of it never came together with a charge"
             )
+
+
+def _supply_notes(one: SiteAccounts) -> Iterator[str]:
+    """What a site's own supply leaves out of the costs, and a threshold that its battery could not hold."""
+    supply, balance = one.place.terms.supply, one.balance
+    if supply is None or balance is None:
+        return
+    plants = [name for name in ("battery", "solar", "wind", "backup") if getattr(supply, name) is not None]
+    if plants:
+        yield (
+            f"{one.place.field('supply')}: costs hold no capital of {', '.join(plants)}; of a battery with a price, "
+            "the share of its life in cycles"
+        )
+    if supply.battery is None or supply.battery.policy != "peak-shaving" or supply.battery.threshold is None:
+        return
+    threshold_w = float(supply.battery.threshold)
+    above = balance.import_w > threshold_w * (1.0 + ROUNDING)
+    if above.any():
+        hours = float(np.diff(balance.breakpoints_s)[above].sum()) / SECONDS_PER_HOUR
+        limit, highest = display(threshold_w, "W"), display(float(balance.import_w.max()), "W")
+        yield (
+            f"{one.place.field('supply.battery.threshold')}: {limit} was exceeded for {hours:,.4g} h, up to {highest}: "
+            "the battery was empty, or too weak"
+        )
 
 
 def _written_times(loaded: LoadedDatacenter) -> Iterator[tuple[str, float, float]]:

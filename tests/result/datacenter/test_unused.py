@@ -33,5 +33,16 @@ def test_what_lies_inside_is_not(tmp_path: Path) -> None:
     inside = inside.replace("2 kW", "17 kW")  # above what idle servers draw, below what they draw with job a
     rows = JOBS.replace("200000", "9000").replace("b,9000,8,60", "b,9000,32,3600")
     notes = " | ".join(solved(tmp_path, ONE_SITE + inside, jobs=rows).notes)
-    for words in ("of the run", "supply.battery"):
+    for words in ("of the run", "nothing was ever taken"):
         assert words not in notes, notes
+
+
+def test_a_threshold_that_the_battery_cannot_hold_is_said(tmp_path: Path) -> None:
+    """Idle servers draw above it from the first moment on, and so for all of two days."""
+    supply = "supply: {battery: {energy: 100 kWh, policy: peak-shaving, threshold: 2 kW, price: 9000 USD}}\n"
+    notes = solved(tmp_path, ONE_SITE + supply, jobs=JOBS).notes
+    assert any(
+        note.startswith("supply.battery.threshold: 2 kW was exceeded for 48 h, up to ") for note in notes
+    )
+    assert any(note.startswith("supply: costs hold no capital of battery") for note in notes)
+    assert not any(note.startswith("supply") for note in solved(tmp_path, ONE_SITE, jobs=JOBS).notes)
