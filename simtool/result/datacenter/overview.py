@@ -9,6 +9,7 @@ import numpy as np
 
 from simtool.account.bill_text import bill_rows
 from simtool.ledger import LEDGER_STATES
+from simtool.ledger.sums import FloatArray
 from simtool.result.datacenter.columns import Column
 from simtool.result.datacenter.result import DatacenterResult
 from simtool.result.summary import rounded
@@ -61,7 +62,7 @@ def by_cause(interruptions: Mapping[str, Column]) -> list[dict[str, Any]]:
 
 
 def by_size(result: DatacenterResult) -> list[dict[str, Any]]:
-    """Waits for the first start by class of size, of the jobs that started."""
+    """Waits for the first start by class of size, of the jobs that started; percentiles are waits that a job had."""
     outcome = result.outcome
     started = ~np.isnan(outcome.start_s)
     waited_s = (outcome.start_s - outcome.submit_s)[started]
@@ -80,11 +81,15 @@ def by_size(result: DatacenterResult) -> list[dict[str, Any]]:
                 "num_jobs": int((everyone == index).sum()),
                 "num_started": len(mine),
                 "wait_mean_s": rounded(float(mine.mean())) if known else None,
-                "wait_p50_s": rounded(float(np.percentile(mine, 50))) if known else None,
-                "wait_p90_s": rounded(float(np.percentile(mine, 90))) if known else None,
+                "wait_p50_s": _nearest(mine, 50) if known else None,
+                "wait_p90_s": _nearest(mine, 90) if known else None,
             }
         )
     return rows
+
+
+def _nearest(values: FloatArray, percent: float) -> float:
+    return rounded(float(np.percentile(values, percent, method="inverted_cdf")))
 
 
 def size_words(index: int) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from simtool.ledger import WORK_STATES
+from simtool.result.datacenter.overview import by_size
 from simtool.result.datacenter.result import DatacenterResult
 from simtool.result.datacenter.swing import load_of
 from simtool.units import JOULES_PER_KWH, SECONDS_PER_HOUR
@@ -126,3 +127,5 @@ def test_a_percentile_is_a_wait_that_a_job_had(tmp_path: Path) -> None:
     waits_h = [site.value(f"wait_p{percent}_s") / SECONDS_PER_HOUR for percent in (50, 90, 99)]
     assert waits_h == pytest.approx([1.0, 3.0, 3.0], rel=1e-12)
     assert site.value("slowdown_p90") == pytest.approx(4.0, rel=1e-12)
+    (row,) = by_size(site)
+    assert [row[f"wait_p{percent}_s"] / SECONDS_PER_HOUR for percent in (50, 90)] == pytest.approx([1.0, 3.0])
