@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, YELLOW, BLACK = "#56B4E9", "#CC79A7", "#F0E442", "#000000"
+WINE = "#882255"
+"""Of Paul Tol's muted scheme: dark beside all eight, for a ninth area or a line over them."""
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, BLACK)
 GREY, LIGHT_GREY, FAINT = "#666666", "#BBBBBB", "#E4E4E4"
 
@@ -32,7 +34,7 @@ STATE_COLOURS = {
     "restart": SKY,
     "lost_work": VERMILION,
     "idle": FAINT,
-    "down": BLACK,
+    "down": WINE,
 }
 COMPONENT_COLOURS = {"accelerator": BLUE, "host": SKY, "network": ORANGE, "building": LIGHT_GREY}
 WITHOUT, WITH = GREY, BLUE
@@ -126,6 +128,13 @@ def headline(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.01, ha="left", fontsize=9.0, fontweight="bold")
 
 
+def cased(width: float = 1.2) -> list[Any]:
+    """A white edge along a line, which parts it from areas of any colour: `path_effects` of the line."""
+    from matplotlib.patheffects import Normal, Stroke
+
+    return [Stroke(linewidth=width + 1.1, foreground="white"), Normal()]
+
+
 def panel(axes: Axes, letter: str, text: str = "") -> None:
     """The letter of a panel, as journals number them, and what it shows."""
     axes.set_title(f"{letter}  {text}" if text else letter)
@@ -203,6 +212,14 @@ def percent(fraction: float) -> str:
     if 0 < abs(fraction) < 0.0005:
         return "<0.1 %"
     return f"{100 * fraction:.1f} %" if abs(fraction) < 0.0995 else f"{100 * fraction:.0f} %"
+
+
+def plain_ticks(axis: Axis, most: int = 6) -> None:
+    """Few ticks of an axis, with thousands separators."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
 
 
 def log_ticks(axis: Axis, formatter: Callable[[float, float | None], str], few: float = 2.5) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from simtool.ledger import COMPONENTS, Ledger
 from simtool.report import style
+from simtool.report.figures.site_time import length_words
 from simtool.report.table import Table
 from simtool.result.result import Result
 
@@ -95,18 +96,26 @@ def draw(numbers: Table, *, source: str, which: str = "") -> Figure:
             highest / scale,
             edges,
             baseline=None,
-            color=style.VERMILION,
+            color=style.WINE,
             linewidth=0.9,
+            path_effects=style.cased(0.9),
             label="all IT, highest",
         )
         middle = ((edges[1:] + edges[:-1]) / 2)[differs]
         axes.plot(
-            middle, lowest[differs] / scale, ".", color=style.YELLOW, markersize=1.6, label="all IT, lowest"
+            middle,
+            lowest[differs] / scale,
+            "o",
+            color="white",
+            markeredgecolor=style.BLACK,
+            markeredgewidth=0.5,
+            markersize=2.4,
+            label="all IT, lowest",
         )
         source += (
-            f"\nAreas: mean of each of {len(begin)} stretches, one component on another. Line and dots: highest and "
-            "lowest power of all IT (accelerators, hosts and network together) within a stretch; dots where it dips, "
-            "such as in a checkpoint."
+            f"\nAreas: means over {length_words(np.append(begin, end[-1]))}, one component on another. Line and dots: "
+            "highest and lowest power of all IT (accelerators, hosts and network together) within a stretch; dots "
+            "where it dips, such as in a checkpoint."
         )
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, None)
