@@ -18,6 +18,7 @@ from simtool.report.figures import (
     site_power,
     site_queue,
     site_signals,
+    site_supply,
     site_waits,
     site_weather,
 )
@@ -48,6 +49,17 @@ class SiteSubject:
     def shares(self) -> PerJob:
         """What every job used and cost."""
         return per_job(self.result)
+
+    @property
+    def which(self) -> str:
+        """Which sites a figure adds up, as an addition to its title; empty if there is only one."""
+        return "" if len(self.result.sites) == 1 else ", all sites together"
+
+    @property
+    def clocks(self) -> str:
+        """By which clocks the months of a bill begin."""
+        zones = dict.fromkeys(one.bill.timezone for one in self.result.sites)
+        return f" by the clock of {' and of '.join(zones)}"
 
     @cached_property
     def source(self) -> str:
@@ -81,33 +93,42 @@ PLATES: tuple[SitePlate, ...] = (
         name="site-power",
         shows="power of the site over time: devices by state, losses, cooling; and its highest week",
         tabulate=lambda subject: site_power.table(subject.result),
-        draw=lambda numbers, subject: site_power.draw(numbers, source=subject.source),
+        draw=lambda numbers, subject: site_power.draw(numbers, source=subject.source, which=subject.which),
+    ),
+    SitePlate(
+        name="site-supply",
+        shows="where the power came from: grid, sun, wind, battery, generator; and the battery's charge",
+        lacks=site_supply.lacks,
+        tabulate=lambda subject: site_supply.table(subject.result),
+        draw=lambda numbers, subject: site_supply.draw(numbers, source=subject.source),
     ),
     SitePlate(
         name="site-queue",
         shows="accelerators in use and jobs in the queue over time",
         tabulate=lambda subject: site_queue.table(subject.result, subject.held),
-        draw=lambda numbers, subject: site_queue.draw(numbers, source=subject.source),
+        draw=lambda numbers, subject: site_queue.draw(numbers, source=subject.source, which=subject.which),
     ),
     SitePlate(
         name="site-waits",
         shows="how long jobs of each size waited",
         lacks=site_waits.lacks,
         tabulate=lambda subject: site_waits.table(subject.result),
-        draw=lambda numbers, subject: site_waits.draw(numbers, source=subject.source),
+        draw=lambda numbers, subject: site_waits.draw(numbers, source=subject.source, which=subject.which),
     ),
     SitePlate(
         name="site-energy-and-cost",
         shows="energy by state and component, cost by outcome and user",
         tabulate=lambda subject: site_energy.table(subject.result, subject.shares),
-        draw=lambda numbers, subject: site_energy.draw(numbers, source=subject.source),
+        draw=lambda numbers, subject: site_energy.draw(numbers, source=subject.source, which=subject.which),
     ),
     SitePlate(
         name="site-bill",
         shows="the electricity bill by month and kind of line",
         lacks=site_bill.lacks,
         tabulate=lambda subject: site_bill.table(subject.result),
-        draw=lambda numbers, subject: site_bill.draw(numbers, source=subject.source),
+        draw=lambda numbers, subject: site_bill.draw(
+            numbers, source=subject.source, which=subject.which, clocks=subject.clocks
+        ),
     ),
     SitePlate(
         name="site-signals",
@@ -121,14 +142,16 @@ PLATES: tuple[SitePlate, ...] = (
         shows="PUE and water against the weather, hour by hour",
         lacks=site_weather.lacks,
         tabulate=lambda subject: site_weather.table(subject.result, subject.held),
-        draw=lambda numbers, subject: site_weather.draw(numbers, source=subject.source),
+        draw=lambda numbers, subject: site_weather.draw(
+            numbers, source=subject.source, several=len(subject.result.sites) > 1
+        ),
     ),
     SitePlate(
         name="site-failures",
         shows="interruptions by cause, and the accelerator-hours that they cost",
         lacks=site_failures.lacks,
         tabulate=lambda subject: site_failures.table(subject.result),
-        draw=lambda numbers, subject: site_failures.draw(numbers, source=subject.source),
+        draw=lambda numbers, subject: site_failures.draw(numbers, source=subject.source, which=subject.which),
     ),
 )
 

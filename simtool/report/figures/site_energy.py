@@ -62,8 +62,8 @@ def table(result: DatacenterResult, shares: PerJob) -> Table:
     return from_rows([row for row in rows if row["value"]])
 
 
-def draw(numbers: Table, *, source: str) -> Figure:
-    """The figure of a table made by `table`."""
+def draw(numbers: Table, *, source: str, which: str = "") -> Figure:
+    """The figure of a table made by `table`; `which` says that it is of several sites."""
     panels = {
         "state": "energy of the site, by state of its accelerators",
         "component": "the same energy, by what drew it",
@@ -80,7 +80,7 @@ def draw(numbers: Table, *, source: str) -> Figure:
     for place, panel, letter in zip(places.flat, shown, "abcd", strict=False):
         _bars(place, numbers.where("panel", panel), most[shown.index(panel) // 2])
         style.panel(place, letter, panels[panel])
-    style.headline(drawing, "Where energy and money went")
+    style.headline(drawing, f"Where energy and money went{which}")
     style.footer(drawing, f"Costs by accelerator time, of electricity as it was drawn.\n{source}")
     return drawing
 

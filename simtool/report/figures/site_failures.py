@@ -28,11 +28,11 @@ def table(result: DatacenterResult) -> Table:
     return from_rows(by_cause(interruption_columns(result)))
 
 
-def draw(numbers: Table, *, source: str) -> Figure:
-    """The figure of a table made by `table`."""
+def draw(numbers: Table, *, source: str, which: str = "") -> Figure:
+    """The figure of a table made by `table`; `which` says that it is of several sites."""
     num = min(numbers.num_rows, MAX_CAUSES)
     names = [name.replace("_", " ") for name in numbers.texts("cause")[:num]]
-    drawing = style.new_figure(1.1 + 0.24 * max(num, 3))
+    drawing = style.new_figure(1.2 + 0.26 * num)
     left, right = drawing.subplots(1, 2, sharey=True)
     events = numbers.numbers("num_events")[:num]
     left.barh(range(num), events, height=0.68, color=style.ORANGE)
@@ -45,7 +45,7 @@ def draw(numbers: Table, *, source: str) -> Figure:
             va="center",
             fontsize=6.8,
         )
-    left.set_xlim(0.0, 1.16 * float(events.max()))
+    left.set_xlim(0.0, 1.2 * float(events.max()))
     left.set_xlabel("events that stopped jobs")
     style.panel(left, "a", f"{numbers.numbers('num_events').sum():,.0f} interruptions")
     base = np.zeros(num)
@@ -64,9 +64,10 @@ def draw(numbers: Table, *, source: str) -> Figure:
     left.set_yticks(range(num), names)
     for axes in (left, right):
         axes.tick_params(axis="y", length=0)
-        axes.set_ylim(max(num, 3) - 0.4, -0.6)
+        axes.set_ylim(num - 0.4, -0.6)
+        style.plain_ticks(axes.xaxis, 4)
         style.rule(axes, "x")
-    style.headline(drawing, "What stopped jobs, by cause")
+    style.headline(drawing, f"What stopped jobs, by cause{which}")
     style.footer(drawing, source)
     return drawing
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from simtool.ledger.sums import FloatArray
 from simtool.report import style
-from simtool.report.figures.site_time import calendar, moments
+from simtool.report.figures.site_time import calendar, length_words, moments
 from simtool.report.table import Cell, Table
 from simtool.result.datacenter.result import DatacenterResult
 from simtool.result.datacenter.steps import Steps
@@ -79,7 +79,8 @@ LINES = {"marginal": (0, (3, 1)), "market": (0, (1, 1))}
 def draw(numbers: Table, *, source: str) -> Figure:
     """The figure of a table made by `table`."""
     start = str(numbers.columns["start_utc"][0])
-    times = moments(start, np.append(numbers.numbers("begin_s"), numbers.numbers("end_s")[-1]))
+    edges = np.append(numbers.numbers("begin_s"), numbers.numbers("end_s")[-1])
+    times = moments(start, edges)
     shown = [panel for panel in PANELS if any(name.endswith(panel[0]) for name in numbers.columns)]
     drawing = style.new_figure(1.35 * len(shown) + 0.7)
     places = drawing.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
@@ -97,8 +98,7 @@ def draw(numbers: Table, *, source: str) -> Figure:
             }
             axes.stairs(values, times, baseline=None, linewidth=0.8, label=_label(name, ending), **how)
             lowest = min(lowest, float(np.nanmin(values)))
-        axes.set_ylim(1.08 * lowest, None)
-        axes.margins(y=0.1)
+        axes.set_ylim(1.08 * lowest, 1.08 * max(highest / scale, 1e-12))
         axes.set_ylabel(shown_unit)
         axes.set_xlim(times[0], times[-1])
         style.panel(axes, letter, title)
@@ -106,10 +106,11 @@ def draw(numbers: Table, *, source: str) -> Figure:
         if len(names) > 1 or _label(names[0], ending):
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     calendar(places[-1])
-    places[-1].set_xlabel("UTC")
     style.headline(drawing, "What the grid gave, at which price and with how much carbon")
     style.footer(
-        drawing, f"Price: energy lines of the bill over energy, demand and fixed lines apart.\n{source}"
+        drawing,
+        f"Means over {length_words(edges)}. Price: energy lines of the bill over energy, demand and fixed lines apart."
+        f"\n{source}",
     )
     return drawing
 

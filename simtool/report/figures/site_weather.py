@@ -43,34 +43,65 @@ def table(result: DatacenterResult, held: Holdings) -> Table:
     return Table(columns)
 
 
-def draw(numbers: Table, *, source: str) -> Figure:
-    """The figure of a table made by `table`."""
+def draw(numbers: Table, *, source: str, several: bool = False) -> Figure:
+    """The figure of a table made by `table`; `several` sites run, of which some may not stand in the weather."""
+    sites = [str(site) for site in numbers.unique("site")]
     has_water = bool(numbers.numbers("water_kg").any())
     drawing = style.new_figure(3.0)
     places = drawing.subplots(1, 2, squeeze=False)[0]
     _cloud(places[0], numbers, "dry_bulb_c", "pue")
-    places[0].set_xlabel("dry bulb (degC)")
+    places[0].set_xlabel("dry bulb (°C)")
     places[0].set_ylabel("PUE")
     style.panel(places[0], "a", "PUE against the temperature")
     if has_water:
         _cloud(places[1], numbers, "wet_bulb_c", "wue_kg_per_kwh")
-        places[1].set_xlabel("wet bulb (degC)")
+        places[1].set_xlabel("wet bulb (°C)")
         places[1].set_ylabel("WUE (kg/kWh)")
         style.panel(places[1], "b", "water against the wet bulb")
     else:
-        scatter = _cloud(places[1], numbers, "energy_it_kwh", "pue", colour="dry_bulb_c")
+        # The colour tells the temperature where it need not tell the site.
+        colour = "dry_bulb_c" if len(sites) == 1 else ""
+        scatter = _cloud(places[1], numbers, "energy_it_kwh", "pue", colour=colour)
         places[1].set_xlabel("IT power (kW)")
         places[1].set_ylabel("PUE")
+        style.plain_ticks(places[1].xaxis, 5)
         style.panel(places[1], "b", "PUE against the load")
-        if scatter is not None:
-            drawing.colorbar(scatter, ax=places[1], label="dry bulb (degC)", pad=0.02)
-    if len(numbers.unique("site")) > 1:
-        places[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    total = numbers.numbers("energy_facility_kwh").sum() / numbers.numbers("energy_it_kwh").sum()
-    water = float(numbers.numbers("water_kg").sum() / numbers.numbers("energy_it_kwh").sum())
-    style.headline(drawing, f"Building and weather: PUE {total:.3f}, WUE {water:.3g} kg/kWh over the run")
+        if scatter is not None and colour:
+            drawing.colorbar(scatter, ax=places[1], label="dry bulb (°C)", pad=0.02)
+    if len(sites) > 1:
+        _key(places[-1], {site: _means(numbers.where("site", site), ",\n") for site in sites})
+    whose = f" of {sites[0]}" if several and len(sites) == 1 else ""
+    over = f": {_means(numbers)} over the run" if len(sites) == 1 else ""
+    style.headline(drawing, f"Building and weather{whose}{over}")
     style.footer(drawing, f"A point an hour.\n{source}")
     return drawing
+
+
+def _means(rows: Table, between: str = ", ") -> str:
+    """PUE and WUE over the whole run."""
+    energy = rows.numbers("energy_it_kwh").sum()
+    pue = rows.numbers("energy_facility_kwh").sum() / energy
+    wue = float(rows.numbers("water_kg").sum() / energy)
+    return f"PUE {pue:.3f}{between}WUE {wue:.3g} kg/kWh"
+
+
+def _key(axes: Axes, sites: dict[str, str]) -> None:
+    """Sites by colour, as dots that are larger than those of the cloud, with what is said of each."""
+    from matplotlib.lines import Line2D
+
+    dots = [
+        Line2D([], [], linestyle="", marker="o", color=colour, label=f"{site}\n{words}")
+        for (site, words), colour in zip(sites.items(), style.CYCLE, strict=False)
+    ]
+    title = "over the run"
+    axes.legend(
+        handles=dots,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        title=title,
+        alignment="left",
+        labelspacing=1.0,
+    )
 
 
 def _cloud(axes: Axes, numbers: Table, across: str, up: str, colour: str = "") -> PathCollection | None:
