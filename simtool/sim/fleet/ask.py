@@ -46,13 +46,13 @@ def ask(
                 refuse(name, field, f"found {entry!r}", "indices of jobs")
     if type(choice.num_devices) is not dict and not isinstance(choice.num_devices, Mapping):
         refuse(name, "num_devices", f"found {choice.num_devices!r}", "numbers of devices by job")
-    sizes: Iterable[object] = choice.num_devices.values()
+    sizes: Iterable[object] = choice.num_devices.values() if choice.num_devices else ()
     for size in sizes:
         if not isinstance(size, Integral):
             refuse(name, "num_devices", f"found {size!r}", "whole numbers of devices by job")
     if type(choice.move) is not dict and not isinstance(choice.move, Mapping):
         refuse(name, "move", f"found {choice.move!r}", "a Move by job")
-    moves: Iterable[object] = choice.move.values()
+    moves: Iterable[object] = choice.move.values() if choice.move else ()
     for move in moves:
         if not isinstance(move, Move) or not all(isinstance(part, Integral) for part in move):
             refuse(name, "move", f"found {move!r}", "a Move by job")

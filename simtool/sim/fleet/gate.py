@@ -104,20 +104,18 @@ class Gate:
                     least if least < num else 0,
                     most_w * num,
                     least_w * num,
-                    self._where(speeds, site, asked, least),
+                    self._where(speeds, site, least) if speeds else speeds,
                     False,
                     min(most, pool.plan.num_devices) if most > asked else 0,
                 )
             )
         self._fleet.is_dirty = True
 
-    def _where(
-        self, speeds: tuple[float, ...], site: str | None, asked: int, least: int
-    ) -> tuple[float, ...]:
+    def _where(self, speeds: tuple[float, ...], site: str | None, least: int) -> tuple[float, ...]:
         """Speeds of a job on all pools: 0 where it is too large, and at other sites if it cannot leave its own."""
-        if site is None and min(asked, least) <= self._smallest:
+        if site is None and least <= self._smallest:
             return speeds
         return tuple(
-            speed if min(asked, least) <= pool.plan.num_devices and site in (None, pool.plan.site) else 0.0
+            speed if least <= pool.plan.num_devices and site in (None, pool.plan.site) else 0.0
             for pool, speed in zip(self._fleet.pools, speeds, strict=False)
         )
