@@ -135,6 +135,15 @@ def _file_above(path: Path) -> str:
     return "" if above is None or above.is_dir() else str(above)
 
 
+def near_matches(word: str, known: Iterable[str]) -> list[str]:
+    """Up to three known words that are like a word, the nearest first.
+
+    >>> near_matches("nothing", ["t9", "nothin"])
+    ['nothin']
+    """
+    return get_close_matches(word, sorted(known), n=3, cutoff=0.6) if len(word) <= LONGEST_WORD else []
+
+
 def did_you_mean(word: str, known: Iterable[str], num_shown: int = 12) -> str:
     """A short hint for an unknown word: the near matches, else the known words.
 
@@ -142,7 +151,7 @@ def did_you_mean(word: str, known: Iterable[str], num_shown: int = 12) -> str:
     "did you mean 'h100-sxm'?"
     """
     names = sorted(known)
-    near = get_close_matches(word, names, n=3, cutoff=0.6) if len(word) <= LONGEST_WORD else []
+    near = near_matches(word, names)
     if near:
         return f"did you mean {' or '.join(repr(name) for name in near)}?"
     shown = ", ".join(names[:num_shown]) + (", ..." if len(names) > num_shown else "")

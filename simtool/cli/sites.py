@@ -17,12 +17,16 @@ from simtool.cli.inputs import (
     read_answer,
     refuse_changed,
 )
-from simtool.errors import InputError
+from simtool.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from simtool.config.load_datacenter import LoadedDatacenter
     from simtool.profiles.find import ProfileLibrary
     from simtool.result.datacenter.result import DatacenterResult
+
+
+MAX_FOLDERS = 3
+"""Run folders that a message names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,22 @@ def is_datacenter(name: str) -> bool:
             return kind_of(read_manifest(Path(name))) == DATACENTER
         except InputError:
             return False  # damaged: told where it is read
+    _refuse_folder(Path(name))
     return is_datacenter_schema(load_document(find_scenario(name)).data.get("schema"))
+
+
+def _refuse_folder(path: Path) -> None:
+    """A folder that is no run folder, but perhaps holds some."""
+    if not path.is_dir():
+        return
+    below = sorted(
+        str(one) for pattern in ("*", "*/*") for one in path.glob(pattern) if is_run_folder(str(one))
+    )
+    mend = "name a run folder, or a YAML file"
+    if below:
+        more = ", ..." if len(below) > MAX_FOLDERS else ""
+        mend = f"name a run folder below it, or a YAML file: {', '.join(below[:MAX_FOLDERS])}{more}"
+    raise InputError(Problem(str(path), "", "found a folder that is no run folder", "", mend))
 
 
 def is_datacenter_schema(schema: object) -> bool:

@@ -176,6 +176,9 @@ def _distance(branch: Sequence[Flaw]) -> tuple[int, int]:
 
 def _mend_key(key: str, parent: Keys, shape: Shape, data: Any) -> str:
     hint = did_you_mean(key, shape.known_keys(parent, data))
+    if owners := shape.owners_of(key, parent, data):
+        belongs = f"it belongs to {listed(owners)}"
+        return f"{belongs}; {hint if hint.startswith('did') else 'leave it out, or choose that'}"
     if hint.startswith("did"):
         return hint
     elsewhere = [dotted(keys) for keys in shape.places_of(key) if keys[:-1] != parent][:3]

@@ -56,6 +56,19 @@ class Shape:
         """The keys that the mapping at `keys` may have."""
         return sorted({key for node in self._flat(keys, data) for key in node.get("properties", {})})
 
+    def owners_of(self, key: str, keys: Keys, data: Any) -> list[str]:
+        """The choices of the mapping at `keys`, as ``mode own``, that take a key which the one written does not."""
+        here = value_at(data, keys)
+        every = [node for outer in self.nodes(keys, data) for node in self._branches(outer, None)]
+        return [
+            f"{name} {constant}"
+            for node in every
+            if key in node.get("properties", {})
+            for name, below in node["properties"].items()
+            for constant in _constants(below)
+            if isinstance(here, dict) and isinstance(constant, str) and here.get(name, constant) != constant
+        ]
+
     def choices(self, keys: Keys, data: Any) -> list[Any]:
         """The constants among what may stand at `keys`."""
         return [choice for node in self._flat(keys, data) for choice in _constants(node)]

@@ -116,9 +116,10 @@ def _shipped(
 ) -> Weather:
     known = list_weather()
     if name not in known:
-        hint = did_you_mean(name, known)
-        found, allowed = f"no shipped weather {name!r}", f"a shipped name or a path; {hint}"
-        raise InputError(Problem("", field, found, allowed, ""))
+        called = name.removeprefix(SHIPPED)  # lists and files write places without it
+        hint = did_you_mean(called, [one.removeprefix(SHIPPED) for one in known])
+        found, mend = f"found no shipped weather {called!r}", "`simtool list weather` shows all"
+        raise InputError(Problem("", field, found, f"a shipped place or a path; {hint}", mend))
     index = {series.name: series for series in list_series()}
     dry, wet, sun, wind = (
         find_series(one, start, index[one].unit, field=field, repeat=repeat, until=until)

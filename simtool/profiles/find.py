@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from simtool.config.kinds import file_kind
 from simtool.config.load import Document, Mirror, load_document
 from simtool.config.validate import validate
-from simtool.errors import InputError, Problem, SimtoolError, did_you_mean
+from simtool.errors import InputError, Problem, SimtoolError, did_you_mean, near_matches
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -44,6 +44,27 @@ FOLDERS: dict[str, str] = {
     "reliability": "reliability",
 }
 """Place of each kind of profile below a profile folder. Anything else there is reached by `extends` only."""
+
+LISTS: dict[str, str] = {
+    "accelerator": "hardware",
+    "node": "nodes",
+    "network": "networks",
+    "software": "software",
+    "model": "models",
+    "encoder": "models",
+    "vision": "models",
+    "convnet": "models",
+    "recommender": "models",
+    "facility": "facilities",
+    "effect": "effects",
+    "jobs": "job-generators",
+    "tariff": "tariffs",
+    "reliability": "reliability",
+}
+"""What `simtool list` calls the list that shows each kind; constants of transfers have none."""
+
+_CALLED = {"jobs": "job generator", "reliability": "reliability preset"}
+"""Kinds that messages call otherwise."""
 
 _SUBFOLDERS = {folder for folder in FOLDERS.values() if folder} | {"families", "efficiency"}
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -112,8 +133,9 @@ class ProfileLibrary:
         known = self._known(kind)
         if name not in known:
             hint = did_you_mean(name.lower(), known)
-            found = f"unknown {kind} {name!r}"
-            raise InputError(Problem("", kind, found, hint, "`simtool list hardware` shows all profiles"))
+            found = f"unknown {_CALLED.get(kind, kind)} {name!r}"
+            mend = f"`simtool list {LISTS[kind]}` shows all" if kind in LISTS else ""
+            raise InputError(Problem("", kind, found, hint, mend))
         return known[name]
 
     def document(self, kind: str, name: str) -> Document:
@@ -224,8 +246,11 @@ def find_scenario(name_or_path: str) -> Path:
     if not is_name:
         if path.exists() or path.is_symlink():  # a link that leads nowhere is told where it is read
             return path
-        beside = [str(near) for near in path.parent.glob("*.yaml")]
-        raise _unknown_scenario(f"found no file {name_or_path!r}", did_you_mean(name_or_path, beside))
+        # Names are near by their stems: any two files end alike.
+        beside = {near.stem: str(near) for near in path.parent.glob("*.yaml")}
+        near = [f"{beside[stem]!r}" for stem in near_matches(path.stem, beside)]
+        hint = f"did you mean {' or '.join(near)}?" if near else ""
+        raise _unknown_scenario(f"found no file {name_or_path!r}", hint)
     shipped = {file.stem: file for file in shipped_scenarios()}
     if name_or_path in shipped:
         return shipped[name_or_path]

@@ -336,7 +336,10 @@ def test_one_mistake(bend: Bend, old: str, new: str, message: str) -> None:
         (
             "mode: rent",
             "mode: own",
-            "a.yaml:33:3: economics.price: found the unknown key 'price'; did you mean 'node_price'?",
+            (
+                "a.yaml:33:3: economics.price: found the unknown key 'price'; it belongs to mode rent; "
+                "did you mean 'node_price'?"
+            ),
         ),
         (
             "model: gpt3-13b",

@@ -128,6 +128,6 @@ def test_what_no_weather_can_be(write: Write, text: str, words: str) -> None:
 def test_a_misspelt_place() -> None:
     with pytest.raises(
         InputError,
-        match=r"site\.weather: no shipped weather 'weather-pheonix'; .*did you mean 'weather-phoenix'",
+        match=r"site\.weather: found no shipped weather 'pheonix'; .*did you mean 'phoenix'",
     ):
         find_weather("weather-pheonix", START, field="site.weather")

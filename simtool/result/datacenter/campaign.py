@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,7 +78,9 @@ def _priced(
 ) -> CampaignRun:
     field = f"jobs.campaign[{index}]"
     chosen = [pool for pool in pools if job.pool == ANY or pool.name == (job.pool or pools[0].name)]
-    saving = saving_of(loaded, field, job, _scenario(loaded, field, job).scenario.reliability, breakage)
+    scenario = _scenario(loaded, field, job).scenario
+    _refuse_outside(loaded, field, job, chosen, scenario.cluster.num_nodes)
+    saving = saving_of(loaded, field, job, scenario.reliability, breakage)
     reliability = reliability_of(saving, breakage)
     found: list[tuple[PricedPool, Prepared]] = []
     refused: InputError | InfeasibleError | None = None
@@ -108,11 +111,6 @@ def _priced(
         preemptible=job.preemptible,
         min_devices=_least(loaded, field, job, num_devices, prepared),
     )
-    if row.submit_s < 0.0:
-        place = loaded.locate(f"{field}.submit")
-        raise InputError(
-            Problem(place, f"{field}.submit", "found a moment before the start", "", "move it, or the start")
-        )
     if work_s > row.limit_s:
         place = loaded.locate(f"{field}.limit")
         asked, takes = display(row.limit_s, "s"), display(work_s, "s")
@@ -135,12 +133,44 @@ def _priced(
     return CampaignRun(row=row, kind=kind, prepared=prepared, method_name=method)
 
 
+def _refuse_outside(
+    loaded: LoadedDatacenter, field: str, job: CampaignJob, chosen: Sequence[PricedPool], of_scenario: int
+) -> None:
+    """Refuse a run that its pools have too few nodes for, or that is submitted outside the time."""
+    problems = []
+    wanted = of_scenario if job.num_nodes is None else job.num_nodes
+    largest = max(chosen, key=lambda pool: pool.fleet.num_nodes)
+    most = largest.fleet.num_nodes
+    if (job.min_nodes or wanted) > most:
+        found = f"found {wanted:,} nodes"
+        found += "" if job.num_nodes is not None else f", those of scenario {job.scenario}"
+        allowed = f"up to the {most:,} nodes of pool {largest.name}"
+        mend = f"write e.g. 'num_nodes: {most}' with 'layout: auto', or enlarge the pool"
+        where = loaded.locate(f"{field}.num_nodes")
+        problems.append(Problem(where, f"{field}.num_nodes", found, allowed, mend))
+    datacenter, submit = loaded.datacenter, f"{field}.submit"
+    submit_s = moment(job.submit, datacenter.start)
+    if submit_s < 0.0:
+        found, mend = "found a moment before the start", "move it, or the start"
+        problems.append(Problem(loaded.locate(submit), submit, found, "", mend))
+    elif datacenter.duration is not None and submit_s >= float(datacenter.duration):
+        length = display(float(datacenter.duration), "s")
+        found = f"found a moment {display(submit_s, 's')} after the start"
+        allowed = f"less than the duration, {length}"
+        problems.append(
+            Problem(loaded.locate(submit), submit, found, allowed, "move it, or lengthen duration")
+        )
+    if problems:
+        raise InputError(problems)
+
+
 def _of_run(
     loaded: LoadedDatacenter, field: str, job: CampaignJob, error: InputError | InfeasibleError
 ) -> InputError | InfeasibleError:
     """What is wrong with a scenario on this site, at the run that asks for it."""
     if isinstance(error, InfeasibleError):
-        return InfeasibleError(f"{field} ({job.name}): {error.limit}", error.detail, error.alternatives)
+        others = tuple(one.replace("cluster.num_nodes", f"{field}.num_nodes") for one in error.alternatives)
+        return InfeasibleError(f"{field} ({job.name}): {error.limit}", error.detail, others)
     return InputError(
         [
             one

@@ -98,8 +98,13 @@ def test_a_run_that_is_called_as_a_job_of_the_file_stands_at_its_field(tmp_path:
             tmp_path, f"{HEAD}\na,0,8,60\n", "jobs.campaign=[{name: b, scenario: megatron-22b, num_nodes: 3}]"
         )
     large = "jobs.campaign=[{name: b, scenario: megatron-22b, num_nodes: 400, layout: auto}]"
-    with pytest.raises(InfeasibleError, match=r"jobs\.campaign\[0\] \(b\): layout"):
+    with pytest.raises(
+        InputError, match=r"jobs\.campaign\[0\]\.num_nodes: found 400 nodes; up to the 4 nodes"
+    ):
         jobs(tmp_path, f"{HEAD}\na,0,8,60\n", large)
+    with pytest.raises(InfeasibleError, match=r"jobs\.campaign\[0\] \(b\): layout") as caught:
+        jobs(tmp_path, f"{HEAD}\na,0,8,60\n", large, "pools[0].num_nodes=400")
+    assert "jobs.campaign[0].num_nodes" in str(caught.value)
     both = jobs(
         tmp_path,
         f"{HEAD}\na,0,8,60\n",
