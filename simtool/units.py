@@ -84,6 +84,7 @@ _DISPLAY: dict[str, tuple[tuple[float, str], ...]] = {
     "s": ((SECONDS_PER_DAY, "d"), (SECONDS_PER_HOUR, "h"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
     "J": ((3.6e15, "TWh"), (3.6e12, "GWh"), (3.6e9, "MWh"), (JOULES_PER_KWH, "kWh"), (1.0, "J")),
     "W": ((1e9, "GW"), (1e6, "MW"), (1e3, "kW"), (1.0, "W")),
+    "W/s": ((1e9, "GW/s"), (1e6, "MW/s"), (1e3, "kW/s"), (1.0, "W/s")),
     "byte": ((2.0**40, "TiB"), (BYTES_PER_GIB, "GiB"), (2.0**20, "MiB"), (1.0, "byte")),
     "kgCO2e": ((1000.0, "tCO2e"), (1.0, "kgCO2e")),
 }

@@ -75,7 +75,7 @@ def set_up(manifest: dict[str, Any]) -> dict[str, str]:
     setup, money = manifest["setup"], manifest["setup"]["money"]
     one = setup["sites"]
     return {
-        "pools": ", ".join(show_site.pool_words(pool) for pool in setup["pools"]),
+        "pools": show_site.pools_words(setup["pools"]),
         "jobs": f"{setup['num_jobs']:,}",
         "start": str(setup["start"]),
         "scheduler": str(setup["scheduler"]),

@@ -105,6 +105,10 @@ def _legend(manifest: Mapping[str, Any], spreads: list[str]) -> None:
         console.say(f"{ASSUMED.strip()}: from lowest to highest under the scenario's assumption")
 
 
+FAR = 10.0
+"""Distance over the value beyond which per cent say no more."""
+
+
 def spread(entry: Entry) -> str:
     """The range under an assumption, else the 10th to 90th percentile over seeds; relative to the value."""
     mark = ASSUMED
@@ -113,7 +117,16 @@ def spread(entry: Entry) -> str:
         low, high, mark = entry.get("p10"), entry.get("p90"), ""
     if low is None or high is None or not entry["value"]:
         return ""
-    return f"{100 * (low / entry['value'] - 1):+.1f}/{100 * (high / entry['value'] - 1):+.1f} %{mark}"
+    return f"{_apart(low / entry['value'])}/{_apart(high / entry['value'])} %{mark}"
+
+
+def _apart(ratio: float) -> str:
+    """How far a bound lies from the value, in per cent; beyond tenfold only that it does.
+
+    >>> _apart(0.5), _apart(190.5)
+    ('-50.0', '>+1,000')
+    """
+    return f"{100 * (ratio - 1):+.1f}" if ratio <= 1 + FAR else f">{100 * FAR:+,.0f}"
 
 
 def signed(saved: float) -> str:

@@ -52,9 +52,13 @@ def show(answer: Answer) -> None:
     _money(manifest, summary, has_spread=has_spread)
     for question, title in site_words.QUESTIONS.items():
         if f"carbon_{question}_kgco2e" in summary:
-            _group(title, site_words.carbon_rows(question, summary), summary, has_spread=has_spread)
+            rows = site_words.carbon_rows(question, summary, _shadow_rate(manifest))
+            _group(title, rows, summary, has_spread=has_spread)
+    written = {site_words.word(name): name for name in manifest["setup"].get("campaign", ())}
     for job in site_words.job_names(summary):
-        _group(f"training run {job}", site_words.job_rows(job), summary, has_spread=has_spread)
+        _group(
+            f"training run {written.get(job, job)}", site_words.job_rows(job), summary, has_spread=has_spread
+        )
     _sites(manifest, summary)
     _rest(manifest, summary, has_spread=has_spread)
     _legend(manifest, has_spread=has_spread)
@@ -69,7 +73,7 @@ def show(answer: Answer) -> None:
 def header(manifest: Mapping[str, Any], summary: Mapping[str, Entry]) -> None:
     """What ran where and when, and what it is charged by."""
     setup = manifest["setup"]
-    pools = ", ".join(pool_words(pool) for pool in setup["pools"])
+    pools = pools_words(setup["pools"])
     num_jobs = summary["num_jobs"]["value"]
     console.say(f"{manifest['scenario']['name']}: {num_jobs:,.0f} jobs on {pools}", style="bold")
     begin = datetime.fromisoformat(setup["start"])
@@ -112,6 +116,19 @@ def pool_words(pool: Mapping[str, Any]) -> str:
     """A pool of nodes in words."""
     spare = f" + {pool['spare_nodes']} spare" if pool["spare_nodes"] else ""
     return f"{pool['num_devices']:,} {pool['accelerator']} ({pool['num_nodes']:,}{spare} nodes)"
+
+
+def pools_words(pools: Sequence[Mapping[str, Any]]) -> str:
+    """All pools in words, by name where there are several."""
+    return ", ".join(
+        f"{pool['name']}: {pool_words(pool)}" if len(pools) > 1 else pool_words(pool) for pool in pools
+    )
+
+
+def _shadow_rate(manifest: Mapping[str, Any]) -> str:
+    """The shadow price of carbon in words; empty where sites have several."""
+    rates = {site.get("shadow_price") for site in manifest["setup"]["sites"]} - {None}
+    return str(rates.pop()) if len(rates) == 1 else ""
 
 
 def _group(title: str, rows: Sequence[Row], summary: Mapping[str, Entry], *, has_spread: bool) -> None:

@@ -18,7 +18,7 @@ from simtool.signals import Signal
 from simtool.units import display
 
 ROUNDING = 1e-9
-"""Relative to the load: a smaller shortage is rounding."""
+"""Relative to the load: a smaller shortage or surplus is rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +118,9 @@ def site_balance(
         load, standby, sun, air, limit = (array[run.interval] for array in (load, standby, sun, air, limit))
         finer, charge, discharge = run.breakpoints_s, run.charge_w, run.discharge_w
     missing = (load - sun - air) + standby + (charge - discharge)
+    missing[np.abs(missing) <= ROUNDING * (load + standby + charge)] = (
+        0.0  # what a battery made even, but for rounding
+    )
     need = np.maximum(missing, 0.0)
     imported = np.minimum(need, limit)
     own = np.minimum(need - imported, 0.0 if generator is None else generator.rated_w)

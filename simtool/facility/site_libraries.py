@@ -39,6 +39,7 @@ def _library(name: str, purpose: str) -> Any:
                 "site",
                 f"{purpose} needs the package {package}, which is not installed",
                 "",
-                "install the extra: pip install 'simtool-planner[site]'",
+                "install the extra 'site': pip install 'simtool-planner[site]', or in a clone pip install '.[site]' -c "
+                "constraints.txt",
             )
         ) from None

@@ -144,8 +144,14 @@ def bill_rows(summary: Mapping[str, Any]) -> tuple[Row, ...]:
     )
 
 
-def carbon_rows(question: str, summary: Mapping[str, Any]) -> tuple[Row, ...]:
-    """The account of one question; what making the hardware emitted is in those that are accounts of all."""
+def carbon_rows(question: str, summary: Mapping[str, Any], rate: str = "") -> tuple[Row, ...]:
+    """The account of one question; what making the hardware emitted is in those that are accounts of all.
+
+    Args:
+        question: which account.
+        summary: quantities.
+        rate: the shadow price in words.
+    """
     made = [] if question == "marginal" else [name for name in summary if name.startswith(MADE)]
     fuel = ("carbon_fuel_kgco2e",) if "carbon_fuel_kgco2e" in summary else ()
     return (
@@ -153,7 +159,7 @@ def carbon_rows(question: str, summary: Mapping[str, Any]) -> tuple[Row, ...]:
         Row(f"carbon_electricity_{question}_kgco2e", "electricity", 1),
         *(Row(name, "fuel of generators", 1) for name in fuel),
         *(Row(name, f"making {_words(name, MADE, '_kgco2e')}", 1) for name in made),
-        Row(f"carbon_shadow_cost_{question}_usd", "at the shadow price, in no bill"),
+        Row(f"carbon_shadow_cost_{question}_usd", f"at {rate or 'the shadow price'}, in no bill"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,3 +118,27 @@ def test_only_files_of_like_names_are_suggested(simtool: Call, tmp_path: Path) -
     assert "elsewhere.yaml" in far
     assert "did you mean" not in far
     assert "t9" not in far
+
+
+@pytest.mark.parametrize(
+    ("module", "change", "field"),
+    [
+        ("pvlib.spa", "supply={solar: {rated: 10 kW}}", "supply.solar"),
+        ("psychrolib", "facility.weather={place: air.csv, repeat: 'no'}", "facility.weather.place"),
+    ],
+)
+def test_a_missing_extra_is_told_at_the_field_that_needs_it(
+    module: str, change: str, field: str, simtool: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facility = "facility: {profile: tower-economiser, weather: {place: leesburg}}"
+    written(tmp_path, ONE_SITE.replace("facility: {pue: 1.2}", facility))
+    rows = [f"2022-01-0{day}T{hour:02d}:00Z,5,0.5" for day in (1, 2, 3) for hour in range(24)]
+    (tmp_path / "air.csv").write_text(
+        "\n".join(["time_utc,dry_bulb_c,relative_humidity_frac", *rows]), "utf-8"
+    )
+    monkeypatch.setitem(sys.modules, module, None)
+    called = simtool("check", "site.yaml", "--set", change)
+    assert called.code == 2
+    assert f"--set: {field}: " in called.err
+    assert "pip install 'simtool-planner[site]'" in called.err
+    assert "pip install '.[site]' -c constraints.txt" in flat(called.err)

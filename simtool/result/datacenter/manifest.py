@@ -8,6 +8,8 @@ from typing import Any
 
 from simtool import __version__
 from simtool.config.datacenter_site import Supply
+from simtool.config.scenario import Series
+from simtool.provenance import Sourced
 from simtool.result.datacenter.accounts import SiteAccounts
 from simtool.result.datacenter.digests import all_digests, site_hash
 from simtool.result.datacenter.files import DATACENTER, FILES, MAX_POINTS, MAX_SLICES
@@ -18,6 +20,7 @@ from simtool.result.datacenter.result import DatacenterResult
 from simtool.result.datacenter.tables import interruption_columns
 from simtool.result.manifest import MANIFEST_SCHEMA, NOT_BUILT, OPTIONAL, versions
 from simtool.result.summary import rounded
+from simtool.units import KILOGRAMS_PER_TONNE
 
 
 def digests_of(site: PreparedSite) -> dict[str, str]:
@@ -93,6 +96,7 @@ def set_up(result: DatacenterResult) -> dict[str, Any]:
             }
             for pool in result.site.pools
         ],
+        "campaign": [run.row.name for run in result.site.campaign],
         "scheduler": datacenter.scheduler.name,
         "placement": datacenter.scheduler.placement,
         "reliability": _reliability(result),
@@ -130,9 +134,19 @@ def _site(one: SiteAccounts) -> dict[str, Any]:
         "time_zone": one.bill.timezone,
         "facility": facility.profile or f"PUE {float(facility.pue or 1.0):g}",
         "weather": None if weather is None else weather.place,
-        "electricity": electricity.tariff or "one price or series",
+        "electricity": electricity.tariff or _price(electricity.price),
+        "shadow_price": None if terms.carbon.shadow_price is None else _rate(terms.carbon.shadow_price),
         "supply": [] if terms.supply is None else _supply(terms.supply),
     }
+
+
+def _price(price: Sourced | Series | None) -> str:
+    """What a kWh costs where no tariff says so: the file or the name of a series, or that it is one price."""
+    return price.series if isinstance(price, Series) else "one price"
+
+
+def _rate(price: Sourced) -> str:
+    return f"{float(price) * KILOGRAMS_PER_TONNE:,.4g} USD/tCO2e"
 
 
 def _supply(supply: Supply) -> list[str]:

@@ -26,6 +26,7 @@ from simtool.result.datacenter.accounts import (
 )
 from simtool.result.datacenter.campaign_quantities import campaign_quantities
 from simtool.result.datacenter.check import check_site
+from simtool.result.datacenter.cost_notes import cost_notes
 from simtool.result.datacenter.hire import hire_cost
 from simtool.result.datacenter.jobs import SiteJobs
 from simtool.result.datacenter.pools import PricedPool
@@ -152,7 +153,13 @@ def accounts(site: PreparedSite, outcome: FleetOutcome) -> Accounts:
         costs=costs,
         embodied=embodied,
         quantities=with_roots(site, outcome, sites, quantities),
-        notes=(*notes, *more, *carbon_notes(sites), *unused_notes(site.loaded, outcome, sites)),
+        notes=(
+            *notes,
+            *more,
+            *cost_notes(site.loaded, outcome.end_s, sites),
+            *carbon_notes(sites),
+            *unused_notes(site.loaded, outcome, sites),
+        ),
     )
 
 

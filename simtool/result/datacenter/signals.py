@@ -160,7 +160,7 @@ def _clock(place: Place) -> LocalTime:
     try:
         return LocalTime(start=place.loaded.datacenter.start, zone=place.terms.time_zone)
     except InputError as error:
-        raise _here(place, "time_zone", error) from None
+        raise located(place, "time_zone", error) from None
 
 
 def _carbon(place: Place, question: Question, end_s: float) -> Signal:
@@ -181,7 +181,7 @@ def _tariff(place: Place, library: ProfileLibrary, end_s: float) -> Tariff:
     try:
         tariff = read_tariff(name, library)
     except InputError as error:
-        raise _here(place, "electricity.tariff", error) from None
+        raise located(place, "electricity.tariff", error) from None
     contract, field = electricity.contract_power, "electricity.contract_power"
     if contract is not None and not tariff.charges_contract:
         found, mend = f"found it beside {tariff.name}, which charges no share of it", "leave it out"
@@ -212,7 +212,7 @@ def _weather(place: Place, end_s: float) -> Weather | None:
             field=place.field(field),
         )
     except InputError as error:
-        raise _here(place, field, error) from None
+        raise located(place, field, error) from None
     if written.latitude is None or written.longitude is None:
         return found
     return replace(found, latitude_deg=float(written.latitude), longitude_deg=float(written.longitude))
@@ -255,14 +255,14 @@ def series_of(
             until=start + timedelta(seconds=end_s),
         )
     except InputError as error:
-        raise _here(place, field, error) from None
+        raise located(place, field, error) from None
     except OverflowError:
         found, mend = "found a time that leaves the calendar", "begin earlier, or make it shorter"
         raise InputError(Problem(place.loaded.locate("start"), "start", found, "", mend)) from None
 
 
-def _here(place: Place, field: str, error: InputError) -> InputError:
-    """The same problems; those without a place stand at the field of the datacenter."""
+def located(place: Place, field: str, error: InputError) -> InputError:
+    """The same problems; those without a place stand at a field of the site, given below it."""
     at = (place.locate(field), place.field(field))
     return InputError(
         [

@@ -13,7 +13,7 @@ from simtool.facility.generator import NATURAL_GAS_KGCO2E_PER_J, Generator
 from simtool.facility.policies import OwnUse, PeakShaving, Policy, Reserve, TwoThresholds
 from simtool.facility.series import FacilitySeries
 from simtool.facility.site_balance import SiteBalance, site_balance
-from simtool.result.datacenter.signals import Place, SiteSignals, series_of
+from simtool.result.datacenter.signals import Place, SiteSignals, located, series_of
 from simtool.signals import Signal
 
 
@@ -105,7 +105,10 @@ def _solar(place: Place, solar: written.Solar | None, signals: SiteSignals, end_
         plant = replace(plant, azimuth_deg=float(solar.azimuth))
     if solar.tilt is not None:
         plant = replace(plant, tilt_deg=float(solar.tilt))
-    return solar_power(plant, signals.weather, place.loaded.datacenter.start, end_s)
+    try:
+        return solar_power(plant, signals.weather, place.loaded.datacenter.start, end_s)
+    except InputError as error:
+        raise located(place, "supply.solar", error) from None
 
 
 def _wind(place: Place, wind: written.Wind | None, signals: SiteSignals, end_s: float) -> Signal | None:
