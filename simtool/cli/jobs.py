@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,8 +81,9 @@ def jobs(
     from simtool.jobs.summary import describe
 
     table = read_jobs(file, job_format, time_zone=time_zone, drop_zero_length=drop_zero_length)
-    written = None if out is None else _write(out, table, file)
-    told = {**describe(table), "notes": list(table.notes)}
+    notes = list(table.notes)
+    written = None if out is None else _write(out, table, file, notes)
+    told = {**describe(table), "notes": notes}
     if as_json:
         console.say_json({"file": str(file), **told, "written": None if written is None else str(written)})
         return
@@ -119,7 +121,8 @@ def _refuse(out: Path | None, *, force: bool) -> None:
         )
 
 
-def _write(out: Path, table: JobTable, source: Path) -> Path:
+def _write(out: Path, table: JobTable, source: Path, notes: list[str]) -> Path:
+    """Write what -o asks for; what is to be said of a fit is added to the notes."""
     from simtool.jobs.files import write_jobs
     from simtool.result.place import write_whole
 
@@ -137,7 +140,12 @@ def _write(out: Path, table: JobTable, source: Path) -> Path:
     from simtool.jobs.shipped import generator_yaml
 
     name = re.sub(r"[^a-z0-9._-]+", "-", out.stem.lower()).strip("-._") or "jobs"
-    fitted = fit_generator(table, name=name, title=f"Jobs like those of {source.name}", source=source.name)
+    title = f"Jobs like those of {source.name}"
+    try:
+        fitted = fit_generator(table, name=name, title=title, source=source.name)
+    except InputError as error:  # said of the table as a whole
+        raise InputError([replace(one, where=str(source), field="") for one in error.problems]) from None
+    notes += [fitted.notes] if fitted.notes else []
     try:
         write_whole(out, generator_yaml(fitted, f"Fitted to {source.name} by 'simtool jobs'."))
     except OSError as error:
@@ -149,10 +157,11 @@ QUANTILES = ("p50", "p90", "p99")
 
 
 def _show(file: Path, told: dict[str, Any]) -> None:
-    from simtool.units import display
+    from simtool.units import SECONDS_PER_DAY, display
 
     console.say(
-        f"{file}: {told['num_jobs']:,.0f} jobs of {told['num_users']:,.0f} users in {told['span_d']:,.4g} days, "
+        f"{file}: {told['num_jobs']:,.0f} jobs of {told['num_users']:,.0f} users in "
+        f"{display(told['span_d'] * SECONDS_PER_DAY, 's')}, "
         f"{told['gpu_hours']:,.0f} accelerator-hours",
         style="bold",
     )
@@ -175,6 +184,8 @@ def _show(file: Path, told: dict[str, Any]) -> None:
             f"{told['jobs_per_day']:,.4g} jobs a day; {told['mean_devices_busy']:,.0f} accelerators without idle time "
             "keep up with them"
         )
+    else:
+        console.say("too few jobs, or too short a time, for rates a day")
     limited = told["limited_jobs_frac"]
     factor = (
         f", half of them for more than {told['limit_over_run_p50']:.3g} x their run time" if limited else ""

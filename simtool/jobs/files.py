@@ -10,12 +10,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-from simtool.errors import InputError, OutputError, Problem, did_you_mean
+from simtool.errors import InputError, OutputError, Problem, did_you_mean, near_matches
 from simtool.jobs.raw import RawTable, read_raw
 from simtool.jobs.readers import JOB_READERS, ReadOptions, lacking
 from simtool.jobs.table import JobTable
 
 T = TypeVar("T")
+NUM_NEAREST = 2
+"""Formats whose missing columns are told where a file is of none."""
 
 
 def read_jobs(
@@ -72,16 +74,19 @@ def _format_of(raw: RawTable) -> str:
             "", f"found the columns of several formats: {shown}", "", "give the format that is meant"
         )
 
-    def share(name: str) -> float:
-        needs = JOB_READERS[name].needs
-        return sum(1 for group in needs if set(group) & set(raw.header)) / len(needs)
+    written = [name.lower() for name in raw.header]
 
-    nearest = max(JOB_READERS, key=share)
-    problem = missing[nearest if share(nearest) > 0.0 else "columns"]
-    known = f"known formats: {', '.join(JOB_READERS)}"
-    raise InputError(
-        [Problem(found.where, found.field, found.found, found.allowed, known) for found in [problem] if found]
-    )
+    def distance(name: str) -> float:
+        """Columns that are missing; one of like name is half there."""
+        groups = [group for group in JOB_READERS[name].needs if not set(group) & set(raw.header)]
+        alike = [group for group in groups if any(near_matches(one.lower(), written) for one in group)]
+        return len(groups) - len(alike) / 2.0
+
+    nearest = sorted(JOB_READERS, key=lambda name: (distance(name), name != "columns"))[:NUM_NEAREST]
+    told = [problem for name in nearest if (problem := missing[name]) is not None]
+    allowed = "; ".join(problem.allowed for problem in told)
+    known = f"rename columns, or name the format; known formats: {', '.join(JOB_READERS)}"
+    raise InputError(Problem(told[0].where, told[0].field, told[0].found, allowed, known))
 
 
 def _zone(name: str | None) -> ZoneInfo | None:

@@ -26,6 +26,10 @@ SIZE_CLASSES = (1, 2, 9)
 """Least number of accelerators of each class that may have run times of its own: alone, in one node, beyond."""
 MIN_BATCHES = 30
 """Batches that a curve of its own needs; a class with fewer has that of the next smaller, the smallest that of all."""
+LEAST_BATCHES = MIN_BATCHES
+"""Fewer give not even one curve, and neither hours of the day nor kinds of batches can be seen in them."""
+FEW_BATCHES = 168
+"""One for every hour of the week; what was fitted to fewer says so."""
 _WEEK_S = 7.0 * SECONDS_PER_DAY
 
 
@@ -67,7 +71,7 @@ def fit_generator(
         notes: kept in the file.
 
     Raises:
-        InputError: fewer than two batches, or a stretch shorter than a day.
+        InputError: fewer batches than `LEAST_BATCHES`, or a stretch shorter than a day.
     """
     parts = [tables] if isinstance(tables, JobTable) else list(tables)
     for part in parts:
@@ -83,6 +87,7 @@ def fit_generator(
         kind[batches.by_clock] = len(KINDS)
         stretches.append(_Stretch(jobs=part, batches=batches, kind=kind, first_week=first_week))
         first_week += int(part.span_s / _WEEK_S) + 1
+    notes = " ".join(filter(None, (notes, _thin(parts, sum(len(one.kind) for one in stretches)))))
     hour_frac, weekday_frac = _profiles(stretches)
     present = {int(kind) for stretch in stretches for kind in np.unique(stretch.kind)}
     fitted = {
@@ -110,6 +115,28 @@ def fit_generator(
             "limit": fit_limit(parts, source) or limit,
         }
     )
+
+
+def _thin(parts: Sequence[JobTable], num_batches: int) -> str:
+    """What is to be said of few batches; empty for enough.
+
+    Raises:
+        InputError: too few to see anything.
+    """
+    seen = f"{sum(len(part) for part in parts):,} jobs in {num_batches:,} batches"
+    if num_batches < LEAST_BATCHES:
+        allowed = (
+            f"at least {LEAST_BATCHES} batches (what one user submits in one go): in fewer, neither their sizes and "
+            "run times nor the hours of the day can be seen"
+        )
+        mend = "give a longer trace, or replay this one: jobs: {trace: {file: ...}}"
+        raise InputError(Problem("jobs", "", f"found {seen}", allowed, mend))
+    if num_batches < FEW_BATCHES:
+        return (
+            f"fitted to {seen}, fewer than one for every hour of the week: hours, days and the largest jobs are little "
+            "more than those of this trace"
+        )
+    return ""
 
 
 def _profiles(stretches: Sequence[_Stretch]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

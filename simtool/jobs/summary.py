@@ -7,6 +7,8 @@ import numpy as np
 from simtool.jobs.table import OUTCOMES, JobTable
 from simtool.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
+RATE_JOBS, RATE_SPAN_S = 10, SECONDS_PER_DAY
+"""Jobs and time that a rate a day takes at least: of an hour with two jobs it says nothing."""
 QUANTILES = (0.5, 0.9, 0.99)
 
 
@@ -17,8 +19,8 @@ def describe(table: JobTable) -> dict[str, float]:
         table: at least one job.
 
     Returns:
-        Numbers by name; names end in their unit. Rates a day are left out for jobs that all come at once,
-        `limit_over_run` for jobs without limits.
+        Numbers by name; names end in their unit. Rates a day are left out for few jobs or a short time, see
+        `RATE_JOBS`; `limit_over_run` for jobs without limits.
 
     >>> told = describe(JobTable.of(submit_s=[0, 60], num_devices=[8, 1], run_s=[1800.0, 3600.0]))
     >>> told["num_jobs"], told["gpu_hours"], told["completed_jobs_frac"]
@@ -35,7 +37,7 @@ def describe(table: JobTable) -> dict[str, float]:
         "mean_run_s": float(table.run_s.mean()),
         "longest_run_s": float(table.run_s.max()),
     }
-    if table.span_s > 0.0:
+    if len(table) >= RATE_JOBS and table.span_s >= RATE_SPAN_S:
         told["jobs_per_day"] = (len(table) - 1) / table.span_s * SECONDS_PER_DAY
         # What a cluster without idle time would need to keep up with the submissions.
         told["mean_devices_busy"] = table.gpu_hours / (table.span_s / SECONDS_PER_HOUR)

@@ -7,7 +7,7 @@ changes; what selects, joins or cuts one gives another.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -183,10 +183,7 @@ class JobTable:
             "group": group_codes,
         }
         line_numbers = None if lines is None else np.asarray(lines)
-        columns = {
-            column: _spread(column, values, num_jobs, place, line_numbers)
-            for column, values in written.items()
-        }
+        columns, problems = _columns(written, num_jobs, place, line_numbers)
         words = {"user": len(users), "accelerator": len(accelerators), "group": len(groups)}
         if not np.isfinite(submit).all():  # nothing to sort by
             check_columns(place, names, columns, words, line_numbers)
@@ -195,7 +192,12 @@ class JobTable:
             columns = {column: values[order] for column, values in columns.items()}
             names = [names[index] for index in order.tolist()] if len(names) == num_jobs else names
             line_numbers = None if line_numbers is None else line_numbers[order]
-        check_columns(place, names, columns, words, line_numbers)
+        try:
+            check_columns(place, names, columns, words, line_numbers)
+        except InputError as error:
+            raise InputError([*problems, *error.problems]) from None
+        if problems:
+            raise InputError(problems)
         return cls(
             name=tuple(names),
             users=users,
@@ -343,6 +345,25 @@ def _outcome_codes(outcome: ArrayLike | Sequence[str], place: str) -> Any:
         found = f"found {', '.join(repr(word) for word in unknown[:3])}"
         raise InputError(Problem(place, "outcome", found, f"allowed: {', '.join(OUTCOMES)}", ""))
     return np.array([codes[word] for word in listed]).reshape(words.shape)
+
+
+def _columns(
+    written: Mapping[str, Any], num_jobs: int, place: str, lines: NDArray[Any] | None
+) -> tuple[dict[str, NDArray[Any]], list[Problem]]:
+    """Columns in their types, and what is wrong with them; a wrong one stands at 1, which breaks no other rule."""
+    columns: dict[str, NDArray[Any]] = {}
+    problems: list[Problem] = []
+    for column, values in written.items():
+        try:
+            columns[column] = _spread(column, values, num_jobs, place, lines)
+        except InputError as error:
+            columns[column] = np.ones(num_jobs, _TYPES[column])
+            if column == "num_devices" or values is not written["num_devices"]:
+                problems += error.problems
+    sizes = ("num_devices", "min_devices", "max_devices")
+    if any(problem.field in sizes for problem in problems):
+        columns |= {column: np.ones(num_jobs, _TYPES[column]) for column in sizes}
+    return columns, problems
 
 
 def _spread(column: str, values: Any, num_jobs: int, place: str, lines: NDArray[Any] | None) -> NDArray[Any]:

@@ -90,3 +90,25 @@ def test_what_cannot_be_read_or_written_is_one_clear_error(
     assert "Traceback" not in called.err
     assert called.out == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_handful_of_jobs_has_no_rates_and_gives_no_source(simtool: Call, tmp_path: Path) -> None:
+    (tmp_path / "two.csv").write_text("submit_s,num_devices,run_s\n0,8,3600\n3600,8,60000\n", "utf-8")
+    called = simtool("jobs", "two.csv")
+    assert called.code == 0
+    assert "2 jobs of 1 users in 3,600 s, 141 accelerator-hours" in called.out
+    assert "too few jobs, or too short a time, for rates a day" in called.out
+    assert "jobs a day" not in called.out
+    (tmp_path / "three.csv").write_text("submit_s,num_devices,run_s\n0,8,60\n900,8,60\n200000,8,6\n", "utf-8")
+    called = simtool("jobs", "three.csv", "-o", "like.yaml")
+    assert called.code == 2
+    assert "three.csv: found 3 jobs in 3 batches; at least 30 batches" in called.err
+    assert not (tmp_path / "like.yaml").exists()
+
+
+def test_a_source_of_few_jobs_says_so(simtool: Call, tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text(jobs_csv(num=60, days=20.0), "utf-8")
+    called = simtool("jobs", "few.csv", "-o", "like.yaml")
+    assert called.code == 0, called.err
+    assert "note: fitted to 60 jobs in" in called.out
+    assert "fitted to 60 jobs in" in " ".join((tmp_path / "like.yaml").read_text("utf-8").split())

@@ -86,6 +86,10 @@ def test_a_packed_file_with_a_byte_order_mark_and_blank_lines_reads_the_same(tmp
         (OWN.replace("limit_s", "limt_s"), "limt_s: found an unknown column; did you mean 'limit_s'?"),
         (OWN.replace("run_s", "walltime"), "needs run_s"),
         ("a,b\n1,2\n", "known formats: alibaba-openb, columns, philly, slurm"),
+        (
+            "JobID,submit,gpus,hours\n1,0,8,2\n",
+            "the format columns needs submit_s or submit_utc, num_devices, run_s; the format slurm needs Submit,",
+        ),
         (OWN + "c,20,1\n", "jobs.csv:4: found 3 values; 1 such rows; 5 values, as in the header"),
         (OWN.replace("limit_s", "run_s"), "name each column once"),
         ("", "the file is empty"),
@@ -97,6 +101,25 @@ def test_a_packed_file_with_a_byte_order_mark_and_blank_lines_reads_the_same(tmp
 )
 def test_a_wrong_file_is_one_clear_error(tmp_path: Path, text: str | bytes, told: str) -> None:
     assert told in refusal(write(tmp_path, text))
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    text = (
+        "name,submit_s,num_devices,run_s,limit_s,outcome,prio\n"
+        "a,-5,1,60,,completed,1\nb,10,8,0,7200,,\nc,20,8,90,30,lost,\nd,15,0.5,90,,failed,\n"
+    )
+    told = refusal(write(tmp_path, text))
+    for words in (
+        "prio: found an unknown column",
+        "jobs.csv:2: submit_s: found -5",
+        "jobs.csv:3: run_s: found 0 for job 'b'",
+        "jobs.csv:4: run_s: found 90 for job 'c'; at most limit_s",
+        "jobs.csv:4: outcome: found 'lost'",
+        "jobs.csv:5: submit_s: found '15'; times that never go back",
+        "jobs.csv:5: num_devices: found 0.5; a whole number",
+    ):
+        assert words in told, told
+    assert len(told.splitlines()) == 7
 
 
 def test_lines_are_those_of_the_file_even_behind_blank_ones(tmp_path: Path) -> None:

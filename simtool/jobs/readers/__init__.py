@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from simtool.errors import Problem
+from simtool.errors import InputError, Problem
 from simtool.jobs.raw import RawTable
 from simtool.jobs.table import JobTable
 from simtool.registry import Registry
@@ -78,11 +78,15 @@ def build(
         columns = {column: _kept(values, keep) for column, values in columns.items()}
     if not len(raw):
         raise raw.wrong("", "found no job that ran on an accelerator", "at least one job", "; ".join(notes))
-    if (back := submit[1:] < submit[:-1]).any():
-        if not sort:
-            rows = np.concatenate([[False], back])
-            mend = "sort the file by submission, or set sort to true"
+    problems: list[Problem] = []
+    if (back := submit[1:] < submit[:-1]).any() and not sort:
+        rows = np.concatenate([[False], back])
+        mend = "sort the file by submission, or set sort to true"
+        try:
             raw.refuse(_time_column(raw), rows, "times that never go back", mend)
+        except InputError as error:
+            problems += error.problems
+    elif back.any():
         notes = [*notes, f"{int(back.sum())} rows stood before an earlier one; jobs are sorted by submission"]
     start = None
     if epoch:
@@ -91,9 +95,15 @@ def build(
         submit = submit - start_s
         if "deadline_s" in columns:
             columns["deadline_s"] = columns["deadline_s"] - start_s
-    return JobTable.of(
-        submit_s=submit, start=start, notes=notes, place=str(raw.path), lines=raw.lines, **columns
-    )
+    try:
+        table = JobTable.of(
+            submit_s=submit, start=start, notes=notes, place=str(raw.path), lines=raw.lines, **columns
+        )
+    except InputError as error:
+        raise InputError([*problems, *error.problems]) from None
+    if problems:
+        raise InputError(problems)
+    return table
 
 
 def zone_note(options: ReadOptions, local: bool) -> list[str]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simtool.errors import InputError, Problem, did_you_mean
 from simtool.jobs.raw import RawTable
 from simtool.jobs.readers import JOB_READERS, ReadOptions, build, zone_note
 from simtool.jobs.table import OUTCOMES, JobTable
 
+T = TypeVar("T")
+SHORTEST_S = 1e-9
+"""Run time in place of one that cannot be read; below any limit."""
 OWN_COLUMNS = {
     "name": "each once; job-1, job-2, ... by line if empty",
     "submit_s": "seconds since the start; or submit_utc",
@@ -40,51 +46,90 @@ class Columns:
     @staticmethod
     def read(raw: RawTable, options: ReadOptions) -> JobTable:
         """Rows as jobs; a column of another name is refused, for it may be a misspelt one."""
-        if unknown := [name for name in raw.header if name not in OWN_COLUMNS]:
-            problems = [
-                Problem(
-                    str(raw.path), name, "found an unknown column", "", did_you_mean(name, OWN_COLUMNS, 15)
-                )
-                for name in unknown
-            ]
-            raise InputError(problems)
+        problems = [
+            Problem(str(raw.path), name, "found an unknown column", "", did_you_mean(name, OWN_COLUMNS, 15))
+            for name in raw.header
+            if name not in OWN_COLUMNS
+        ]
         if {"submit_s", "submit_utc"} <= set(raw.header):
-            raise raw.wrong(
-                "submit_s", "found submit_utc beside it", "one of both", "keep the one that is meant"
+            mend = "keep the one that is meant"
+            problems += raw.wrong("submit_s", "found submit_utc beside it", "one of both", mend).problems
+        try:
+            columns = _Read(raw, options, problems)
+            table = build(
+                raw,
+                options,
+                submit=columns.submit,
+                epoch=columns.epoch,
+                sort=bool(options.sort),
+                notes=columns.notes,
+                **columns.others(),
             )
-        notes: list[str] = []
-        if epoch := "submit_utc" in raw.header:
-            submit, local = raw.epochs_s("submit_utc", options.time_zone)
-            notes += zone_note(options, local)
+        except InputError as error:
+            raise InputError([*problems, *error.problems]) from None
+        if problems:
+            raise InputError(problems)
+        return table
+
+
+class _Read:
+    """Columns as numbers and words. What is wrong with one is kept, and it stands at what breaks no other rule."""
+
+    def __init__(self, raw: RawTable, options: ReadOptions, problems: list[Problem]) -> None:
+        self._raw, self._problems = raw, problems
+        self.notes: list[str] = []
+        self.epoch = "submit_utc" in raw.header
+        if self.epoch:
+            read = partial(raw.epochs_s, "submit_utc", options.time_zone)
+            self.submit, local = self._tried(read, (np.zeros(len(raw)), False))
+            self.notes += zone_note(options, local)
         else:
-            submit = raw.numbers("submit_s")
+            self.submit = self._numbers("submit_s", 0.0)
+
+    def others(self) -> dict[str, Any]:
+        """All columns but the time of submission, as `JobTable.of` takes them."""
+        raw, header = self._raw, self._raw.header
+        sizes = self._numbers("num_devices", np.nan)
+        has_sizes = not np.isnan(sizes).any()
         columns: dict[str, Any] = {
-            "num_devices": raw.numbers("num_devices"),
-            "run_s": raw.numbers("run_s"),
+            "num_devices": sizes if has_sizes else np.ones(len(raw)),
+            "run_s": self._numbers("run_s", SHORTEST_S),
             "name": [f"job-{line}" for line in raw.lines.tolist()],
         }
-        first_s = float(np.floor(submit.min())) if epoch else 0.0
         for name in ("min_devices", "max_devices"):
-            if name in raw.header:
-                given = raw.numbers(name, empty=np.nan)
-                columns[name] = np.where(np.isnan(given), columns["num_devices"], given)
-        if "limit_s" in raw.header:
-            columns["limit_s"] = raw.numbers("limit_s", empty=np.inf)
-        if "deadline_s" in raw.header:
-            columns["deadline_s"] = raw.numbers("deadline_s", empty=np.inf) + first_s
-        if "priority" in raw.header:
-            columns["priority"] = raw.numbers("priority", empty=0.0)
-        if "preemptible" in raw.header:
-            columns["preemptible"] = raw.booleans("preemptible")
-        if "outcome" in raw.header:
+            if name in header:
+                given = self._numbers(name, np.nan, empty=np.nan)
+                if has_sizes:
+                    columns[name] = np.where(np.isnan(given), sizes, given)
+        if "limit_s" in header:
+            columns["limit_s"] = self._numbers("limit_s", np.inf, empty=np.inf)
+        if "deadline_s" in header:
+            first_s = float(np.floor(self.submit.min())) if self.epoch else 0.0
+            columns["deadline_s"] = self._numbers("deadline_s", np.inf, empty=np.inf) + first_s
+        if "priority" in header:
+            columns["priority"] = self._numbers("priority", 0.0, empty=0.0)
+        if "preemptible" in header:
+            read = partial(raw.booleans, "preemptible")
+            columns["preemptible"] = self._tried(read, np.zeros(len(raw), np.bool_))
+        if "outcome" in header:
             codes = {"": 0, **{word: code for code, word in enumerate(OUTCOMES)}}
-            columns["outcome"] = raw.parsed("outcome", codes.__getitem__, ", ".join(OUTCOMES)).astype(int)
-        if "name" in raw.header:
+            parsed = partial(raw.parsed, "outcome", codes.__getitem__, ", ".join(OUTCOMES))
+            columns["outcome"] = self._tried(parsed, np.zeros(len(raw))).astype(int)
+        if "name" in header:
             given_names = zip(raw.texts("name"), columns["name"], strict=True)
             columns["name"] = [name or by_line for name, by_line in given_names]
         for name in ("user", "accelerator", "group"):
-            if name in raw.header:
+            if name in header:
                 columns[name] = raw.texts(name)
-        return build(
-            raw, options, submit=submit, epoch=epoch, sort=bool(options.sort), notes=notes, **columns
-        )
+        return columns
+
+    def _numbers(self, column: str, neutral: float, *, empty: float | None = None) -> NDArray[np.float64]:
+        read = partial(self._raw.numbers, column, empty=empty)
+        return self._tried(read, np.full(len(self._raw), neutral))
+
+    def _tried(self, read: Callable[[], T], neutral: T) -> T:
+        try:
+            return read()
+        except InputError as error:
+            self._problems += error.problems
+            return neutral
