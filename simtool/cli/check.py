@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 EPILOG = options.example(
     "simtool check my-scenario.yaml",
     "simtool check quickstart --resolved",
+    "simtool check my-site.yaml --set duration=30d",
     "simtool check scenarios/*.yaml hardware_profiles/my-gpu.yaml",
 )
 

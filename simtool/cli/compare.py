@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,11 +13,15 @@ from simtool import units
 from simtool.cli import console, options
 from simtool.errors import InputError, Problem, output_error
 
+if TYPE_CHECKING:
+    from simtool.cli.inputs import Answer
+
 EPILOG = options.example(
     "simtool compare gpt3-175b bloom-176b",
     "simtool compare out/quickstart/1a2b3c4d out/quickstart/5e6f7a8b",
     "simtool compare quickstart llama3-405b --side without",
     "simtool compare llama2-70b llama3-405b opt-175b --json",
+    "simtool compare my-site.yaml my-site-with-battery.yaml --figure figures",
 )
 
 
@@ -61,7 +65,11 @@ def compare(
     ] = Side.WITH,
     figure: Annotated[
         Path | None,
-        typer.Option("--figure", metavar="DIR", help="Also draw the comparison into this folder."),
+        typer.Option(
+            "--figure",
+            metavar="DIR",
+            help="Also draw the comparison into this folder, as bars relative to the first.",
+        ),
     ] = None,
     profiles: options.Profiles = None,
     force: options.Force = False,
@@ -89,7 +97,7 @@ def compare(
             seeds=seeds,
             profiles=profiles,
             force=force,
-            has_figure=figure is not None,
+            figure=figure,
         )
         compare_sites.compare(runs, are_sites, asked, as_json=as_json)
         return
@@ -140,7 +148,9 @@ def compare(
             console.line("")
         _show(labels, [*rows, *by_token] if unequal else rows)
     if figure is not None:
-        _draw(figure, labels, answers, runs_shown, tokens)
+        worked = ", ".join(f"{label} {units.display(number, 'token')}" for label, number in tokens.items())
+        note = f"Unequal work: {worked}." if len(set(tokens.values())) > 1 else ""
+        draw(figure, labels, answers, runs_shown, note=note)
 
 
 def of_side(summary: Mapping[str, Any], side: Side) -> dict[str, Any]:
@@ -305,24 +315,34 @@ def _value(row: dict[str, Any], label: str) -> str:
     return words.shown(value, unit)
 
 
-def _draw(
+def draw(
     folder: Path,
     labels: list[str],
-    answers: list[Any],
+    answers: Sequence[Answer],
     runs: list[tuple[str, dict[str, Any]]],
-    tokens: Mapping[str, float],
+    *,
+    names: Sequence[str] = (),
+    note: str = "",
 ) -> None:
+    """Draw runs relative to the first, and print the files.
+
+    Args:
+        folder: of the figure.
+        labels: of the runs.
+        answers: their run folders.
+        runs: their quantities, by label.
+        names: quantities; those that cost something in a training run if none are given.
+        note: what is said above the source.
+    """
     from simtool.report import writer
     from simtool.report.figures import comparison
 
-    numbers = comparison.table(runs)
+    numbers = comparison.table(runs, names or comparison.COMPARED)
     hashes = ", ".join(
         f"{label} {one.manifest['hash'][:8]}" for label, one in zip(labels, answers, strict=True)
     )
     source = f"Source: simtool {answers[0].manifest['simtool']}; runs {hashes}"
-    if len(set(tokens.values())) > 1:
-        worked = ", ".join(f"{label} {units.display(number, 'token')}" for label, number in tokens.items())
-        source = f"Unequal work: {worked}.\n{source}"
+    source = f"{note}\n{source}" if note else source
     try:
         paths = writer.write(folder, "comparison", numbers, lambda: comparison.draw(numbers, source=source))
     except OSError as error:

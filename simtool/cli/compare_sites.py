@@ -10,6 +10,15 @@ from typing import Any
 from simtool.cli import console, inputs, show_site, sites
 from simtool.errors import InputError, Problem
 
+DRAWN = (
+    "accelerator_hours",
+    "energy_it_j",
+    "energy_facility_j",
+    "cost_total_usd",
+    "carbon_average_kgco2e",
+    "carbon_marginal_kgco2e",
+)
+"""Quantities of the figure, as far as all runs have them."""
 COLUMN = 24
 """Width of a value and a ratio."""
 
@@ -23,25 +32,22 @@ class Asked:
     seeds: int | None
     profiles: Sequence[Path] | None
     force: bool
-    has_figure: bool
+    figure: Path | None
 
 
 def compare(runs: Sequence[str], are_sites: Sequence[bool], asked: Asked, *, as_json: bool) -> None:
     """Compare datacenters with each other.
 
     Raises:
-        InputError: one of the runs is a scenario, or a figure is asked for.
+        InputError: one of the runs is a scenario.
     """
-    from simtool.cli.compare import compared, run_labels
+    from simtool.cli.compare import compared, draw, run_labels
 
     if not all(are_sites):
         site, other = runs[are_sites.index(True)], runs[are_sites.index(False)]
         found = f"found a datacenter ({site}) and a scenario ({other})"
         mend = "compare runs of one kind: a site's jobs, queue and bill are not those of one training run"
         raise InputError(Problem("compare", "", found, "", mend))
-    if asked.has_figure:
-        mend = "leave --figure out; 'simtool plot' draws each datacenter"
-        raise InputError(Problem("compare", "--figure", "found it with datacenters", "", mend))
     answers = []
     for name in runs:
         is_folder = inputs.is_run_folder(name)
@@ -55,7 +61,8 @@ def compare(runs: Sequence[str], are_sites: Sequence[bool], asked: Asked, *, as_
         with console.progress() as progress:
             answers.append(sites.answer(chosen, asked.out, force=asked.force, progress=progress))
     labels = run_labels(list(runs), [answer.manifest for answer in answers])
-    rows = compared([(label, dict(one.summary)) for label, one in zip(labels, answers, strict=True)])
+    summaries = [(label, dict(one.summary)) for label, one in zip(labels, answers, strict=True)]
+    rows = compared(summaries)
     set_ups = [set_up(answer.manifest) for answer in answers]
     if as_json:
         console.say_json(
@@ -65,9 +72,11 @@ def compare(runs: Sequence[str], are_sites: Sequence[bool], asked: Asked, *, as_
                 "quantities": rows,
             }
         )
-        return
-    _show_set_ups(labels, set_ups)
-    _show(labels, rows)
+    else:
+        _show_set_ups(labels, set_ups)
+        _show(labels, rows)
+    if asked.figure is not None:
+        draw(asked.figure, labels, answers, summaries, names=DRAWN)
 
 
 def set_up(manifest: dict[str, Any]) -> dict[str, str]:

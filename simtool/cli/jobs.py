@@ -19,6 +19,7 @@ EPILOG = options.example(
     "simtool jobs sacct.txt --time-zone America/Chicago",
     "simtool jobs sacct.txt -o my-jobs.yaml",
     "simtool jobs trace.parquet --format philly -o jobs.csv",
+    "simtool run my-site.yaml --set jobs.generator.profile=my-jobs.yaml",
 )
 GENERATOR, TABLE = (".yaml", ".yml"), (".csv", ".parquet")
 

@@ -14,6 +14,7 @@ EPILOG = options.example(
     "simtool plot quickstart",
     "simtool plot out/quickstart/1a2b3c4d --only step-timeline",
     "simtool plot llama3-405b -o figures --set method=none",
+    "simtool plot my-site.yaml --only site-bill",
 )
 
 

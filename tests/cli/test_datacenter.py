@@ -191,6 +191,14 @@ def test_datacenters_are_compared_with_each_other_alone(simtool: Call, site: Pat
     shown = simtool("compare", "site.yaml", "other.yaml").out
     assert narrow(shown)
     assert "PUE 1.5" in shown
+    drawn = simtool("compare", "site.yaml", "other.yaml", "--figure", "bars")
+    assert drawn.code == 0, drawn.err
+    assert {path.name for path in (site.parent / "bars").iterdir()} == {
+        f"comparison.{suffix}" for suffix in ("csv", "png", "svg")
+    }
+    table = (site.parent / "bars" / "comparison.csv").read_text("utf-8")
+    assert "energy_facility_j" in table
+    assert "carbon_average_kgco2e" in table
     mixed = simtool("compare", "site.yaml", "quickstart")
     assert mixed.code == 2
     assert "found a datacenter (site.yaml) and a scenario (quickstart)" in mixed.err
