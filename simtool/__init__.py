@@ -85,11 +85,11 @@ def load_scenario(scenario: str | Path, overrides: Sequence[str] = ()) -> Loaded
     from dataclasses import replace
 
     from simtool.config import load
-    from simtool.profiles.find import find_scenario
+    from simtool.profiles.find import extendable, find_scenario
     from simtool.result.saved import written_at
 
     path = find_scenario(str(scenario))
-    return replace(load.load_scenario(path, overrides), path=written_at(path))
+    return replace(load.load_scenario(path, overrides, elsewhere=extendable()), path=written_at(path))
 
 
 def run(
@@ -144,12 +144,12 @@ def run_site(
     from dataclasses import replace
 
     from simtool.config.load_datacenter import load_datacenter
-    from simtool.profiles.find import default_library, find_scenario
+    from simtool.profiles.find import default_library, extendable, find_scenario
     from simtool.result.datacenter.run import run_datacenter
     from simtool.result.saved import written_at
 
     path = find_scenario(str(datacenter))
-    loaded = replace(load_datacenter(path, overrides), path=written_at(path))
+    loaded = replace(load_datacenter(path, overrides, elsewhere=extendable()), path=written_at(path))
     return run_datacenter(loaded, default_library(profiles, loaded.path), seeds=seeds)
 
 

@@ -143,8 +143,7 @@ def _profile(path: Path) -> dict[str, Any] | None:
     from simtool.config.yaml12 import load_yaml
     from simtool.profiles.find import borrowed, load_profile
 
-    kind = _kind(load_yaml(path).data)
-    if kind in QUESTIONS:
+    if _kind(load_yaml(path).data) in QUESTIONS or _extends_a_question(path):
         return None
     document = load_profile(path)
     kind = _kind(document.data)
@@ -154,6 +153,17 @@ def _profile(path: Path) -> dict[str, Any] | None:
     shipped = borrowed(document)
     extended = f", extends {', '.join(shipped)} as shipped" if shipped else ""
     return {"resolved": "", "what": f" ({kind} profile{extended})"}
+
+
+def _extends_a_question(path: Path) -> bool:
+    """Whether a file that says nothing of its kind extends a scenario or datacenter, perhaps a shipped one."""
+    from simtool.config.load import load_document
+    from simtool.profiles.find import extendable
+
+    try:
+        return _kind(load_document(path, elsewhere=extendable()).data) in QUESTIONS
+    except InputError:
+        return False  # a profile, or wrong: told where it is read
 
 
 def _kind(data: Mapping[str, Any]) -> str:

@@ -59,7 +59,7 @@ def scenario(
         InputError: it breaks the schema; with the names that stand for nothing and what does not fit together.
     """
     from simtool.config.load import load_scenario
-    from simtool.profiles.find import find_scenario
+    from simtool.profiles.find import extendable, find_scenario
     from simtool.result.saved import written_at
 
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
@@ -71,7 +71,9 @@ def scenario(
 
         return wrong_references(document, beside.parent, library(profiles, beside))
 
-    return replace(load_scenario(path, changes, more=more), path=beside), library(profiles, beside)
+    return replace(load_scenario(path, changes, elsewhere=extendable(), more=more), path=beside), library(
+        profiles, beside
+    )
 
 
 def is_run_folder(name: str) -> bool:

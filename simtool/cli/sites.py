@@ -47,7 +47,7 @@ def is_datacenter(name: str) -> bool:
         InputError: it names nothing, or a file that cannot be read.
     """
     from simtool.config.load import load_document
-    from simtool.profiles.find import find_scenario
+    from simtool.profiles.find import extendable, find_scenario
     from simtool.result.datacenter.files import DATACENTER
     from simtool.result.saved import kind_of, read_manifest
 
@@ -57,7 +57,7 @@ def is_datacenter(name: str) -> bool:
         except InputError:
             return False  # damaged: told where it is read
     _refuse_folder(Path(name))
-    return is_datacenter_schema(load_document(find_scenario(name)).data.get("schema"))
+    return is_datacenter_schema(load_document(find_scenario(name), elsewhere=extendable()).data.get("schema"))
 
 
 def _refuse_folder(path: Path) -> None:
@@ -92,14 +92,14 @@ def target(
         InputError: it breaks the schema; the run folder is damaged; or --set was given for a run folder.
     """
     from simtool.config.load_datacenter import load_datacenter
-    from simtool.profiles.find import find_scenario
+    from simtool.profiles.find import extendable, find_scenario
     from simtool.result.saved import RESOLVED, written_at
 
     if not is_run_folder(name):
         changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
         path = find_scenario(name)
         beside = written_at(path)
-        loaded = replace(load_datacenter(path, changes), path=beside)
+        loaded = replace(load_datacenter(path, changes, elsewhere=extendable()), path=beside)
         return SiteTarget(loaded=loaded, library=library(profiles, beside), seeds=seeds or 1, folder=None)
     folder = Path(name)
     written = as_it_was_run(folder, asks_for_more=bool(overrides) or seed is not None or seeds is not None)

@@ -1,15 +1,43 @@
-"""Where the parent of a file stands: beside it, or in a folder laid out like its own."""
+"""Where the parent of a file stands: beside it, in a folder laid out like its own, or among files known by name."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from simtool.config.marks import Mark
 from simtool.errors import InputError, Problem, did_you_mean
 
 EXTENDS = "extends"
+
+
+class Elsewhere(Protocol):
+    """Knows where a parent may stand."""
+
+    def places(self, child: Path, parent: str) -> tuple[Path, ...]:
+        """Where the parent of a file may stand, the first before the second."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Files that any file may extend by their name, with or without suffix, if nothing of that name is beside it."""
+
+    files: tuple[Path, ...]
+
+    def places(self, child: Path, parent: str) -> tuple[Path, ...]:
+        """See `Elsewhere`.
+
+        >>> named = Named((Path("shipped/a.yaml"),))
+        >>> [str(place) for place in named.places(Path("mine/b.yaml"), "a")]
+        ['mine/a', 'shipped/a.yaml']
+        >>> [str(place) for place in named.places(Path("mine/b.yaml"), "../a.yaml")]
+        ['a.yaml']
+        """
+        beside = Path(os.path.normpath(child.parent / parent))
+        return (beside, *(file for file in self.files if parent in (file.name, file.stem)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +68,11 @@ class Mirror:
         return (Path(os.path.normpath(child.parent / parent)),)
 
 
-def parent_path(child: Path, parent: str, mark: Mark, mirror: Mirror | None) -> Path:
-    """The parent beside its child; if nothing stands there, the one that a mirrored folder holds."""
-    if mirror is None:
+def parent_path(child: Path, parent: str, mark: Mark, elsewhere: Elsewhere | None) -> Path:
+    """The parent beside its child; if nothing stands there, the first that stands elsewhere."""
+    if elsewhere is None:
         return Path(os.path.normpath(child.parent / parent))
-    places = mirror.places(child, parent)
+    places = elsewhere.places(child, parent)
     for place in places:
         if os.path.lexists(place):  # a broken link is the user's mistake, not a reason to look elsewhere
             return place
@@ -54,6 +82,13 @@ def parent_path(child: Path, parent: str, mark: Mark, mirror: Mirror | None) -> 
         names = [file.name for folder in folders for file in sorted(folder.glob("*.yaml"))]
         mend = did_you_mean(places[0].name, names) if names else "name a file of one of the two folders"
         raise extends_problem(mark, found, "", mend)
+    if isinstance(elsewhere, Named) and Path(parent).name == parent:
+        known = [
+            *(file.stem for file in elsewhere.files),
+            *(file.name for file in child.parent.glob("*.yaml")),
+        ]
+        found = f"found no such file {str(places[0])!r}, and no shipped one of that name"
+        raise extends_problem(mark, found, "", did_you_mean(parent, known))
     return places[0]
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from simtool.config.compose import MAX_DEPTH
 from simtool.config.dump import dump_yaml
-from simtool.config.extends import EXTENDS, Mirror, extends_problem, parent_path
+from simtool.config.extends import EXTENDS, Elsewhere, extends_problem, parent_path
 from simtool.config.marks import COMMAND_LINE, Document, Keys, Mark, dotted, shown, steps, walk
 from simtool.config.origins import origins_of
 from simtool.config.schema_export import json_schema
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Document",
     "LoadedScenario",
-    "Mirror",
     "dump_yaml",
     "json_schema",
     "load_document",
@@ -72,13 +71,18 @@ class LoadedScenario:
 
 
 def load_scenario(
-    path: Path | str, overrides: Sequence[str] = (), *, more: Callable[[Document], Placed] | None = None
+    path: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    elsewhere: Elsewhere | None = None,
+    more: Callable[[Document], Placed] | None = None,
 ) -> LoadedScenario:
     """Read, merge and check a scenario file.
 
     Args:
         path: the file.
         overrides: ``path=value`` of every ``--set``, in their order.
+        elsewhere: where a parent is looked for that does not stand beside its child.
         more: finds what else is wrong with a document that breaks the schema, so that both are told at once.
 
     Raises:
@@ -86,14 +90,14 @@ def load_scenario(
     """
     from simtool.config.scenario import Scenario
 
-    document = load_document(path, overrides)
+    document = load_document(path, overrides, elsewhere=elsewhere)
     scenario = validate(document, Scenario, BARE, more=None if more is None else lambda: more(document))
     origins = origins_of(scenario, document)
     return LoadedScenario(scenario=scenario, origins=origins, path=document.path, document=document)
 
 
 def load_document(
-    path: Path | str, overrides: Sequence[str] = (), *, mirror: Mirror | None = None
+    path: Path | str, overrides: Sequence[str] = (), *, elsewhere: Elsewhere | None = None
 ) -> Document:
     """A file with its parents and overrides merged in; `extends` itself is gone.
 
@@ -101,12 +105,12 @@ def load_document(
         path: the file.
         overrides: ``path=value``, where the path has dots and list indices (``a.b[0]``) and the value is
             a YAML scalar, ``[a, b]`` or ``{key: value}``. It replaces what stands there.
-        mirror: where a parent is looked for that does not stand beside its child.
+        elsewhere: where a parent is looked for that does not stand beside its child.
 
     Raises:
         InputError: a file that cannot be read, a cycle of parents, or an override that cannot be placed.
     """
-    chain = _chain(Path(path), mirror)
+    chain = _chain(Path(path), elsewhere)
     document = chain[-1]
     for child in reversed(chain[:-1]):
         document = _merged(document, child)
@@ -115,7 +119,7 @@ def load_document(
     return document
 
 
-def _chain(path: Path, mirror: Mirror | None = None) -> list[Document]:
+def _chain(path: Path, elsewhere: Elsewhere | None = None) -> list[Document]:
     """The file, its parent, and so on, each without its `extends`."""
     chain = [load_yaml(path)]
     seen = {os.path.realpath(path): str(path)}
@@ -125,7 +129,7 @@ def _chain(path: Path, mirror: Mirror | None = None) -> list[Document]:
         if not isinstance(parent, str) or not parent.strip() or "\0" in parent:
             mend = "write a path relative to this file"
             raise extends_problem(mark, f"found {shown(parent)}", "allowed: one file name", mend)
-        above = parent_path(child.path, parent, mark, mirror)
+        above = parent_path(child.path, parent, mark, elsewhere)
         if (real := os.path.realpath(above)) in seen:
             mend = "remove one 'extends:'"
             raise extends_problem(mark, f"found a cycle: {seen[real]!r} extends itself", "", mend)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simtool.config.datacenter import Datacenter
+from simtool.config.extends import Elsewhere
 from simtool.config.load import Document, load_document
 from simtool.config.origins import origins_of
 from simtool.config.validate import BARE, validate
@@ -27,17 +28,20 @@ class LoadedDatacenter:
         return self.document.locate(field)
 
 
-def load_datacenter(path: Path | str, overrides: Sequence[str] = ()) -> LoadedDatacenter:
+def load_datacenter(
+    path: Path | str, overrides: Sequence[str] = (), *, elsewhere: Elsewhere | None = None
+) -> LoadedDatacenter:
     """Read, merge and check a datacenter file.
 
     Args:
         path: the file.
         overrides: ``path=value`` of every ``--set``, in their order.
+        elsewhere: where a parent is looked for that does not stand beside its child.
 
     Raises:
         InputError: with every problem, each at its place.
     """
-    document = load_document(path, overrides)
+    document = load_document(path, overrides, elsewhere=elsewhere)
     datacenter = validate(document, Datacenter, BARE)
     return LoadedDatacenter(
         datacenter=datacenter,

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from simtool.config.extends import Mirror, Named
 from simtool.config.kinds import file_kind
-from simtool.config.load import Document, Mirror, load_document
+from simtool.config.load import Document, load_document
 from simtool.config.validate import validate
 from simtool.errors import InputError, Problem, SimtoolError, did_you_mean, near_matches
 
@@ -173,7 +174,7 @@ def load_profile(path: Path, folder: Path | None = None) -> Document:
     """
     if folder is None:
         folder = path.parent.parent if path.parent.name in _SUBFOLDERS else path.parent
-    return load_document(path, mirror=Mirror(folder=folder, behind=shipped_folder("hardware_profiles")))
+    return load_document(path, elsewhere=Mirror(folder=folder, behind=shipped_folder("hardware_profiles")))
 
 
 def borrowed(document: Document) -> tuple[str, ...]:
@@ -230,6 +231,11 @@ def shipped_scenarios() -> list[Path]:
     """The files of all shipped scenarios and datacenters, by name."""
     folder = shipped_folder("scenarios")
     return [*sorted(folder.glob("*.yaml")), *sorted((folder / DATACENTERS).glob("*.yaml"))]
+
+
+def extendable() -> Named:
+    """The shipped scenarios and datacenters, which a file of one's own may extend by their name."""
+    return Named(tuple(shipped_scenarios()))
 
 
 def find_scenario(name_or_path: str) -> Path:

@@ -520,3 +520,19 @@ def test_a_terminal_gets_emphasis_and_no_color_is_respected(
     assert "fewer-operations" in written
     assert "\x1b[1m" in written or not coloured
     assert not [code for code in ("\x1b[3", "\x1b[4", "\x1b[9") if code in written]
+
+
+def test_a_shipped_scenario_is_extended_by_its_name(simtool: Callable[..., Called], tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: quickstart\nname: mine\ncluster: {num_nodes: 2}\n", "utf-8")
+    assert simtool("check", "mine.yaml").out == "mine.yaml: ok (16 h100-sxm, tp 2 x pp 1 x dp 8)\n"
+    assert simtool("run", "mine.yaml", "--dry-run").code == 0
+    (tmp_path / "site.yaml").write_text(
+        "extends: campus.yaml\nname: site\nscheduler: {name: fcfs}\n", "utf-8"
+    )
+    assert simtool("check", "site.yaml").code == 0
+    (tmp_path / "quickstart.yaml").write_text("extends: quickstart\nname: same-name\n", "utf-8")
+    assert simtool("check", "quickstart.yaml").code == 0
+    (tmp_path / "wrong.yaml").write_text("extends: quickstrt\n", "utf-8")
+    assert "did you mean 'quickstart' or 'quickstart.yaml'?" in simtool("run", "wrong.yaml").err
+    (tmp_path / "wrong.yaml").write_text("extends: ../quickstart.yaml\n", "utf-8")
+    assert simtool("run", "wrong.yaml").code == 2

@@ -15,7 +15,7 @@ from simtool.config.reliability import Reliability
 from simtool.errors import InfeasibleError, InputError, Problem
 from simtool.jobs.campaign import CampaignRow
 from simtool.machine.power_caps import machine_under_cap
-from simtool.profiles.find import ProfileLibrary, find_scenario
+from simtool.profiles.find import ProfileLibrary, extendable, find_scenario
 from simtool.result.datacenter.patterns import caps_w, training, waiting
 from simtool.result.datacenter.pools import ANY, PricedPool
 from simtool.result.datacenter.saving import Saving, checkpoint_plan, reliability_of, saving_of
@@ -250,7 +250,7 @@ def _scenario(loaded: LoadedDatacenter, field: str, job: CampaignJob) -> LoadedS
         raise InputError(
             [replace(problem, where=where, field=f"{field}.scenario") for problem in error.problems]
         ) from None
-    return load_scenario(path)
+    return load_scenario(path, elsewhere=extendable())
 
 
 def _with_tokens(scenario: LoadedScenario, job: CampaignJob) -> Any:
