@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from simtool.config.fields import BytesPerSecond, Kgco2ePerKwh, Pue, Quantity, Strict, Usd, UsdPerKwh
 from simtool.config.refusals import Complaint, refusal
 from simtool.config.scenario import Series
 from simtool.provenance import Sourced
+from simtool.units import SECONDS_PER_YEAR
+
+CalendarLife = Annotated[Sourced, Quantity("s", above=0)]
 
 PositiveWatts = Annotated[Sourced, Quantity("W", above=0)]
 Joules = Annotated[Sourced, Quantity("J", above=0)]
@@ -59,7 +62,16 @@ class Battery(Strict):
     high: UsdPerKwh | Kgco2ePerKwh | None = None
     """Discharge at or above it."""
     price: Usd | None = None
-    """Of the whole battery, spread over its cycles."""
+    """Of the whole battery, spread over its life: 3,000 full cycles, and years; shares of both add up."""
+    calendar_life: CalendarLife = Field(
+        default=Sourced(
+            value=15.0 * SECONDS_PER_YEAR,
+            unit="s",
+            kind="assumed",
+            source="warranties of grid batteries: 10 to 20 years",
+        )
+    )
+    """Age at its end if it is never used."""
 
     @model_validator(mode="after")
     def _has_what_its_policy_needs(self) -> Battery:

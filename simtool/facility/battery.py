@@ -58,6 +58,8 @@ class Battery:
     initial_j: float = 0.0
     cycle_life: float = 3000.0
     """Full cycles until the end of life. Lithium-ion at 80 % remaining: 3,000 in CarbonExplorer, as a fact."""
+    calendar_life_s: float = np.inf
+    """Age at the end of life if it is never used [s]. Shares of both lives add up."""
     depth_exponent: float = 1.0
     """Cycles of depth d count as d^exponent of a full one: 1 counts throughput alone, above 1 spares shallow ones."""
 
@@ -70,11 +72,12 @@ class Battery:
             ("charge_slope_per_s", 0.0, np.inf),
             ("discharge_slope_per_s", 0.0, np.inf),
             ("cycle_life", 0.0, np.inf),
+            ("calendar_life_s", 0.0, np.inf),
             ("charge_frac", 0.0, 1.0),
             ("discharge_frac", 0.0, 1.0),
         ):
             found = getattr(self, field)
-            may_be_infinite = field.endswith("per_s")
+            may_be_infinite = field.endswith("per_s") or field == "calendar_life_s"
             if not low < found <= high or (np.isinf(found) and not may_be_infinite):
                 allowed = (
                     f"allowed: above 0{'' if np.isinf(high) else ', at most 1: a battery gives no energy'}"

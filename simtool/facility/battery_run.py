@@ -44,7 +44,7 @@ class BatteryRun:
     full_cycles: float
     """Cycles weighted with their depth, see `Battery.depth_exponent`."""
     life_used_frac: float
-    """Share of the cycle life that this run takes."""
+    """Share of the battery's life that this run takes: of its cycles, and of its years."""
 
 
 def run_battery(battery: Battery, breakpoints_s: FloatArray, request_w: FloatArray) -> BatteryRun:
@@ -93,7 +93,7 @@ def run_battery(battery: Battery, breakpoints_s: FloatArray, request_w: FloatArr
         + discharged * (1.0 / battery.discharge_frac - 1.0),
         self_discharge_j=battery.self_discharge_per_s * integrals,
         full_cycles=cycles,
-        life_used_frac=cycles / battery.cycle_life,
+        life_used_frac=cycles / battery.cycle_life + (edges[-1] - edges[0]) / battery.calendar_life_s,
     )
 
 

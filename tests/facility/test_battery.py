@@ -31,6 +31,10 @@ def test_a_battery_by_hand() -> None:
     assert float(run.conversion_loss_j.sum()) / KWH == pytest.approx(10.0 / 0.9 - 8.0)
     assert run.full_cycles == pytest.approx(1.0)
     assert run.life_used_frac == pytest.approx(1.0 / 3000.0)
+    aged = run_battery(
+        replace(PLAIN, calendar_life_s=600 * HOUR), run.breakpoints_s[[0, 2, 4]], np.array([4e3, -4e3])
+    )
+    assert aged.life_used_frac == pytest.approx(1.0 / 3000.0 + 6.0 / 600.0)
 
 
 def test_powers_beyond_the_rating_are_cut() -> None:

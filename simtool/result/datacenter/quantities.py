@@ -209,7 +209,7 @@ def _supply(sites: Sequence[SiteAccounts], it: Derived) -> Iterable[Derived]:
             "energy_stored_end_j", stored_j, "J", "left in batteries at the end; at the begin they are empty"
         )
         yield _of("battery_cycles", cycles, "", "full cycles of the batteries, mean")
-        yield _of("battery_life_used_frac", used, "", "share of their cycle life, mean")
+        yield _of("battery_life_used_frac", used, "", "share of their life, in cycles and in years, mean")
 
 
 def supply_costs(
@@ -229,8 +229,9 @@ def supply_costs(
         yield "backup", "energy of generators x their price", amount, inputs
     if supply.battery is not None and supply.battery.price is not None and balance.battery is not None:
         amount = float(supply.battery.price) * balance.battery.life_used_frac
-        inputs = (Input("supply.battery.price", supply.battery.price),)
-        yield "battery wear", "price x share of the cycle life", amount, inputs
+        life = Input("supply.battery.calendar_life", supply.battery.calendar_life)
+        price = Input("supply.battery.price", supply.battery.price)
+        yield "battery wear", "price x share of its life, in cycles and in years", amount, (price, life)
 
 
 def money_quantities(

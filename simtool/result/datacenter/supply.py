@@ -61,6 +61,7 @@ def _battery(
         return None, None
     # Empty at the begin: all that it gives was bought or generated within the run.
     found = Battery.lithium(float(battery.energy), initial_frac=0.0)
+    found = replace(found, calendar_life_s=float(battery.calendar_life))
     if battery.power is not None:
         power_w = float(battery.power)
         found = replace(

@@ -54,8 +54,8 @@ def _supply_notes(one: SiteAccounts) -> Iterator[str]:
     plants = [name for name in ("battery", "solar", "wind", "backup") if getattr(supply, name) is not None]
     if plants:
         yield (
-            f"{one.place.field('supply')}: costs hold no capital of {', '.join(plants)}; of a battery with a price, "
-            "the share of its life in cycles"
+            f"{one.place.field('supply')}: costs hold no capital of {', '.join(plants)}, but of a battery with a price "
+            "the share of its life, without interest"
         )
     if supply.battery is None or supply.battery.policy != "peak-shaving" or supply.battery.threshold is None:
         return
