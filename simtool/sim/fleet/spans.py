@@ -114,33 +114,41 @@ class Spans:
 
 
 class NodeSpans(Spans):
-    """The same, knowing which nodes are partly in the set.
+    """The same, knowing which nodes are partly in the set from the first time that it is asked on.
 
     >>> free = NodeSpans(4, [(0, 8)])
     >>> free.take(3), free.tightest(1), free.tightest(2)
     ([(0, 3)], 0, None)
     """
 
-    __slots__ = ("_by_count", "_counts", "_size")
+    __slots__ = ("_by_count", "_counts", "_is_asked", "_size")
 
     def __init__(self, size: int, spans: Iterable[Span] = ()) -> None:
         self._size = size
         self._counts: dict[int, int] = {}  # of nodes of which some devices are in, not all
         self._by_count: list[list[int]] = [[] for _ in range(size)]
+        self._is_asked = False
         super().__init__(spans)
 
     def tightest(self, num: int) -> int | None:
         """The partly held node with fewest devices, but at least `num`; the lowest of several."""
+        if not self._is_asked:
+            self._is_asked = True
+            self._changed(list(self), 1)
         return next((nodes[0] for nodes in self._by_count[num:] if nodes), None)
 
     def take(self, num: int) -> list[Span]:
         """See `Spans`."""
         taken = super().take(num)
-        self._changed(taken, -1)
+        if self._is_asked:
+            self._changed(taken, -1)
         return taken
 
     def add(self, spans: Iterable[Span]) -> None:
         """See `Spans`."""
+        if not self._is_asked:
+            super().add(spans)
+            return
         more = list(spans)
         super().add(more)
         self._changed(more, 1)
@@ -148,7 +156,8 @@ class NodeSpans(Spans):
     def cut(self, start: int, stop: int) -> list[Span]:
         """See `Spans`."""
         found = super().cut(start, stop)
-        self._changed(found, -1)
+        if self._is_asked:
+            self._changed(found, -1)
         return found
 
     def _changed(self, spans: list[Span], sign: int) -> None:
