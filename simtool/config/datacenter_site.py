@@ -218,6 +218,8 @@ class GridCarbon(Strict):
     """Of what the site buys under contract."""
     shadow_price: UsdPerKgco2e | None = None
     """A price of carbon, shown apart from the bill."""
+    price: UsdPerKgco2e | None = None
+    """A price of carbon that is paid: on fuel burned on site, and on electricity whose tariff does not contain it."""
 
     @model_validator(mode="after")
     def _prices_something(self) -> GridCarbon:
@@ -225,6 +227,9 @@ class GridCarbon(Strict):
         if self.shadow_price is not None and all(intensity is None for intensity in known):
             mend = "add e.g. 'average: 0.4 kgCO2e/kWh'"
             raise refusal(Complaint(found="found it without an intensity", mend=mend, member="shadow_price"))
+        if self.price is not None and self.average is None and self.market is None:
+            found = "found it without an average or market-based intensity"
+            raise refusal(Complaint(found=found, mend="add e.g. 'average: 0.4 kgCO2e/kWh'", member="price"))
         return self
 
 

@@ -24,6 +24,7 @@ REFUSED = [
         "electricity.contract_power: found it beside a price",
     ),
     ("carbon={shadow_price: 50 USD/tCO2e}", "carbon.shadow_price: found it without an intensity"),
+    ("carbon={marginal: 0.3 kgCO2e/kWh, price: 50 USD/tCO2e}", "carbon.price: found it without an average"),
     ("economics={mode: hire}", "economics: found no price"),
     (
         "economics={mode: hire, spot: {reclaims_per_1000_node_days: 9, back: 1 h}}",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from simtool.account.carbon import CarbonLine
+from simtool.account.carbon_accounts import CarbonAccount, CarbonAmount, carbon_price
 from simtool.account.costs import CostLine
 from simtool.facility import FacilitySeries
 from simtool.ledger import COMPONENTS, LEDGER_STATES, WORK_STATES
@@ -16,7 +17,7 @@ from simtool.result.datacenter.accounts import SiteAccounts, all_sites, named
 from simtool.result.datacenter.history import job_rows
 from simtool.result.datacenter.prepare import PreparedSite
 from simtool.sim.fleet.outcome import STATUSES, UNFINISHED, FleetOutcome
-from simtool.units import JOULES_PER_KWH, SECONDS_PER_HOUR
+from simtool.units import JOULES_PER_KWH, KILOGRAMS_PER_TONNE, SECONDS_PER_HOUR
 
 KEPT = (STATUSES.index("completed"), UNFINISHED)
 """Jobs whose work is of use: nobody keeps that of one that failed, was cancelled or was ended by its limit."""
@@ -232,6 +233,36 @@ def supply_costs(
         life = Input("supply.battery.calendar_life", supply.battery.calendar_life)
         price = Input("supply.battery.price", supply.battery.price)
         yield "battery wear", "price x share of its life, in cycles and in years", amount, (price, life)
+
+
+def carbon_costs(one: SiteAccounts) -> Iterable[tuple[str, str, float, tuple[Derived | Input, ...]]]:
+    """What a price of carbon costs a site: name, formula, amount [USD], inputs. Nothing is paid twice."""
+    price = one.place.terms.carbon.price
+    if price is None:
+        return
+    paying = ("market-based", "average")  # what is contracted, where that is known
+    line = next(
+        line
+        for question in paying
+        for line in one.carbon
+        if line.basis is not None and line.basis.question == question
+    )
+    if line.basis is None:
+        raise ValueError("an account of electricity has a basis")
+    grid = CarbonAccount(
+        basis=line.basis, amounts=(CarbonAmount(name="electricity", kgco2e=line.amount_kgco2e),)
+    )
+    paid = carbon_price(
+        grid,
+        float(price) * KILOGRAMS_PER_TONNE,
+        fuel_kgco2e=one.fuel_kgco2e,
+        tariff_contains_it=one.signals.tariff.contains_carbon_price,
+    )
+    for source, amount in paid.billed_usd.items():
+        word = "electricity" if source == "electricity" else "fuel"
+        formula = f"carbon of {source} x carbon.price, which is in no other line"
+        inputs = (*((line.amount,) if word == "electricity" else ()), Input("carbon.price", price))
+        yield f"carbon price, {word}", formula, amount, inputs
 
 
 def money_quantities(

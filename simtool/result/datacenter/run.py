@@ -32,6 +32,7 @@ from simtool.result.datacenter.jobs import SiteJobs
 from simtool.result.datacenter.pools import PricedPool
 from simtool.result.datacenter.prepare import PreparedSite, jobs_of, prepare_site, simulate_site
 from simtool.result.datacenter.quantities import (
+    carbon_costs,
     carbon_notes,
     carbon_quantities,
     fleet_quantities,
@@ -226,7 +227,7 @@ def _electricity(one: SiteAccounts, outcome: FleetOutcome, money: Money) -> list
         for kind, amount in one.bill.by_kind().items()
         if amount
     ]
-    amounts += supply_costs(one)
+    amounts += [*supply_costs(one), *carbon_costs(one)]
     lines = []
     for name, formula, amount, inputs in amounts:
         word = name.replace(", ", "_").replace(" ", "_").replace("-", "_")

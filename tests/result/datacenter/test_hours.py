@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from simtool.account.carbon_accounts import market_account
+from simtool.account.metered import PowerSteps
+from simtool.account.tariffs.power_purchase import PowerPurchase
 from simtool.result.datacenter.history import holdings
 from simtool.result.datacenter.result import DatacenterResult
 from simtool.result.datacenter.tables import hour_columns
@@ -76,6 +79,11 @@ def test_what_is_contracted_counts_in_the_market_based_account(tmp_path: Path) -
     total = site.value("carbon_electricity_market_based_kgco2e")
     assert total == pytest.approx(math.fsum(hourly), rel=1e-9)
     assert site.value("carbon_electricity_average_kgco2e") == pytest.approx(0.3 * energy_kwh.sum(), rel=1e-9)
+    one = site.sites[0]
+    purchases = [part for part in one.signals.tariff.parts if isinstance(part, PowerPurchase)]
+    load = PowerSteps(breakpoints_s=one.grid[0], power_w=one.grid[1])
+    account = market_account(load, purchases, one.signals.carbon["market-based"])
+    assert total == pytest.approx(account.total_kgco2e, rel=1e-9), "as the account of the whole load says"
     names = [leaf.name for leaf in site.quantities["carbon_electricity_market_based_kgco2e"].inputs]
     assert "contracted intensity of wind farm" in names
 
@@ -85,3 +93,24 @@ def test_contracts_that_no_account_asks_for_are_said(tmp_path: Path) -> None:
     text = ONE_SITE.replace("price: 0.08 USD/kWh", "tariff: mixed.yaml")
     notes = solved(tmp_path, text, jobs=JOBS).notes
     assert any("wind farm" in note and "carbon.market" in note for note in notes)
+
+
+def test_a_price_of_carbon_is_paid_once(tmp_path: Path) -> None:
+    """On electricity where the tariff says that it does not contain it; on fuel always."""
+    tariff = TARIFF.replace("parts:", "contains_carbon_price: false\nparts:")
+    priced = ONE_SITE.replace("average: 0.3 kgCO2e/kWh", "average: 0.3 kgCO2e/kWh, price: 50 USD/tCO2e")
+    apart = priced.replace("price: 0.08 USD/kWh", "tariff: mixed.yaml")
+    (tmp_path / "mixed.yaml").write_text(tariff, "utf-8")
+    site = solved(tmp_path, apart, jobs=JOBS)
+    expected = 0.05 * site.value("carbon_electricity_average_kgco2e")
+    assert site.value("cost_carbon_price_electricity_usd") == pytest.approx(expected, rel=1e-9)
+    assert math.fsum(line.amount_usd for line in site.costs) == pytest.approx(
+        site.value("cost_total_usd"), rel=1e-9
+    )
+    inside = solved(tmp_path, priced, jobs=JOBS)
+    assert "cost_carbon_price_electricity_usd" not in inside.quantities
+    supply = "supply: {import_limit: 10 kW, backup: {rated: 100 kW}}\n"
+    fuel = solved(tmp_path, priced + supply, jobs=JOBS)
+    assert fuel.value("cost_carbon_price_fuel_usd") == pytest.approx(
+        0.05 * fuel.value("carbon_fuel_kgco2e"), rel=1e-9
+    )
